@@ -1,0 +1,343 @@
+"""Stylize: the optimisation that every method shares (Gatys et al. 2016, coarse to fine)."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline import losses
+from pipeline.masks import drop_vanishing, layer_mask
+from pipeline.networks.pyramid import PyramidEncoder
+
+log = logging.getLogger(__name__)
+
+#: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
+SMALLEST_SCALE = 48
+#: Weight of the mean squared excess of pixels over [0, 1].
+RANGE_WEIGHT = 100.0
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What one region shall look like.
+
+    Attributes:
+        region: its name.
+        style: (1, 3, h, w), the picture whose Gram matrices are the target.
+        mask: (1, 1, H, W), where the painted picture's Gram matrices are taken; None: everywhere.
+        style_mask: (1, 1, h, w), where the target's Gram matrices are taken; None: everywhere.
+    """
+
+    region: str
+    style: Tensor
+    mask: Tensor | None = None
+    style_mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Which losses, with which weights.
+
+    ``total = content_weight * content + style_weight * sum_l w_l E_l + tv_weight * variation``
+    (Gatys et al. 2016, eq. 5 and 7: alpha, beta, w_l), summed over the regions.
+
+    Attributes:
+        kind: ``gatys`` for the paper's formulas; ``balanced`` divides each term by its target's
+            energy, so that the same weights serve every photograph, style, layer and encoder.
+        style_layers: layer to weight w_l; a pyramid's levels share their layer's weight.
+        content_layers: layers of the content loss, equally weighted.
+    """
+
+    kind: Literal["balanced", "gatys"]
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    style_layers: Mapping[str, float]
+    content_layers: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the loss is brought down.
+
+    Attributes:
+        optimizer: ``lbfgs`` or ``adam``.
+        iterations: over all scales together.
+        scales: number of sizes, each twice the one before; coarse ones get more iterations.
+        learning_rate: step length for L-BFGS (1 is the quasi-Newton step), in [0, 1] pixel units
+            for Adam.
+        history: pairs that L-BFGS remembers; each takes twice the picture's memory.
+    """
+
+    optimizer: Literal["lbfgs", "adam"]
+    iterations: int
+    scales: int
+    learning_rate: float
+    history: int = 10
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """The loss at one iteration; ``content``, ``style`` and ``tv`` are weighted, and add up."""
+
+    stage: str
+    scale: int
+    iteration: int
+    total: float
+    content: float
+    style: float
+    tv: float
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What the engine made: the picture, (1, 3, H, W) in [0, 1], and how its loss fell."""
+
+    picture: Tensor
+    curve: list[LossRow]
+
+
+Progress = Callable[[LossRow], None]
+
+
+@dataclass
+class _Target:
+    """One region's targets at one scale."""
+
+    grams: dict[str, Tensor]
+    gram_masks: dict[str, Tensor | None]
+    content: dict[str, Tensor]
+    content_masks: dict[str, Tensor | None]
+
+
+@dataclass
+class Engine:
+    """Paints pictures; knows nothing of files, segmentation or configuration."""
+
+    encoder: PyramidEncoder
+    objective: Objective
+    descent: Descent
+    _levels: dict[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._levels = {
+            name: weight / self.encoder.levels
+            for layer, weight in self.objective.style_layers.items()
+            for name in self.encoder.names(layer)
+        }
+
+    def paint(
+        self,
+        content: Tensor,
+        mask: Tensor,
+        guides: Sequence[Guide],
+        stage: str,
+        progress: Progress = lambda row: None,
+    ) -> Painting:
+        """Repaint the part of a picture that lies in ``mask``.
+
+        The losses see the picture as it will be shown: painted inside the mask, content outside.
+        So no style is spent on pixels that are thrown away, and a region's style takes its
+        surroundings into account.
+
+        Args:
+            content: (1, 3, H, W) in [0, 1].
+            mask: (1, 1, H, W) in [0, 1], where the picture may change.
+            guides: the styles and where they go.
+            stage: name for the loss curve.
+            progress: called with each iteration's losses.
+
+        Returns:
+            The painted picture, in [0, 1], equal to the content where the mask is 0.
+        """
+        curve: list[LossRow] = []
+        painted: Tensor | None = None
+        factors = _factors(content, self.descent.scales)
+        for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
+            content_here, mask_here = _shrink(content, factor), _shrink(mask, factor)
+            start = content_here if painted is None else _enlarge(painted, content_here)
+            targets = [
+                self._target(content_here, _shrink_guide(guide, factor), warn=factor == 1)
+                for guide in guides
+            ]
+
+            def record(row: LossRow) -> None:
+                curve.append(row)
+                progress(row)
+
+            painted = self._descend(
+                start, content_here, mask_here, targets, iterations, stage, factor, record
+            )
+        assert painted is not None
+        return Painting(painted, curve)
+
+    @torch.no_grad()
+    def style_distance(self, picture: Tensor, guide: Guide) -> float:
+        """How far a picture's region is from its style: 0 is the style itself.
+
+        The square root of `losses.relative_style_loss`, averaged over the encoder's style layers.
+        """
+        target = self._target(picture, guide, warn=False)
+        features = self.encoder(picture, target.grams)
+        distances = [
+            losses.relative_style_loss(
+                losses.gram_matrix(features[name], target.gram_masks[name]), gram
+            ).sqrt()
+            for name, gram in target.grams.items()
+        ]
+        return float(torch.stack(distances).mean()) if distances else math.nan
+
+    def _shares(self, scales: int) -> list[int]:
+        weights = [1.6 ** (scales - 1 - index) for index in range(scales)]
+        shares = [max(1, round(self.descent.iterations * w / sum(weights))) for w in weights]
+        shares[0] = max(1, shares[0] + self.descent.iterations - sum(shares))
+        return shares
+
+    @torch.no_grad()
+    def _target(self, content: Tensor, guide: Guide, warn: bool) -> _Target:
+        style = self.encoder(guide.style, self._levels)
+        here = self.encoder(content, [*self._levels, *self.objective.content_layers])
+        names = [name for name in self._levels if name in style and name in here]
+        gram_masks = self._layer_masks(guide.mask, names, guide.region, warn)
+        style_masks = self._layer_masks(guide.style_mask, list(gram_masks), guide.region, warn)
+        contents = self.objective.content_layers
+        return _Target(
+            grams={n: losses.gram_matrix(style[n], m) for n, m in style_masks.items()},
+            gram_masks={name: gram_masks[name] for name in style_masks},
+            content={name: here[name] for name in contents},
+            content_masks={
+                name: None if guide.mask is None else self._layer_mask(guide.mask, name)
+                for name in contents
+            },
+        )
+
+    def _layer_mask(self, mask: Tensor, name: str) -> Tensor:
+        return layer_mask(mask, self.encoder.windows(name))
+
+    def _layer_masks(
+        self, mask: Tensor | None, names: Sequence[str], region: str, warn: bool
+    ) -> dict[str, Tensor | None]:
+        if mask is None:
+            return dict.fromkeys(names)
+        masks = {name: self._layer_mask(mask, name) for name in names}
+        return dict(drop_vanishing(masks, region, warn=warn))
+
+    def _losses(self, shown: Tensor, targets: Sequence[_Target]) -> tuple[Tensor, Tensor, Tensor]:
+        """Weighted content, style and variation losses of the picture as shown."""
+        goal = self.objective
+        wanted = {name for target in targets for name in target.grams} | set(goal.content_layers)
+        features = self.encoder(shown, [*wanted])
+        content = style = shown.new_zeros(())
+        for target in targets:
+            for name in goal.content_layers:
+                difference = _CONTENT_LOSS[goal.kind](
+                    features[name], target.content[name], target.content_masks[name]
+                )
+                content = content + difference / len(goal.content_layers)
+            # A region too small for some layers keeps its strength: the others carry its weight.
+            whole = sum(self._levels.values()) / sum(self._levels[name] for name in target.grams)
+            for name, wanted_gram in target.grams.items():
+                gram = losses.gram_matrix(features[name], target.gram_masks[name])
+                distance = _STYLE_LOSS[goal.kind](gram, wanted_gram)
+                style = style + whole * self._levels[name] * distance
+        return (
+            goal.content_weight * content,
+            goal.style_weight * style,
+            goal.tv_weight * losses.total_variation(shown),
+        )
+
+    def _descend(
+        self,
+        start: Tensor,
+        content: Tensor,
+        mask: Tensor,
+        targets: Sequence[_Target],
+        iterations: int,
+        stage: str,
+        scale: int,
+        record: Progress,
+    ) -> Tensor:
+        painted = start.clone().requires_grad_()
+        best = (math.inf, start)
+        iteration = 0
+
+        def show() -> Tensor:
+            return content + mask * (painted - content)
+
+        def evaluate() -> Tensor:
+            nonlocal best, iteration
+            painted.grad = None
+            terms = self._losses(show(), targets)
+            # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
+            outside = RANGE_WEIGHT * (painted - painted.clamp(0, 1)).square().mean()
+            total = torch.stack([*terms, outside]).sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            values = [float(value.detach()) for value in (total, *terms)]
+            if values[0] < best[0]:
+                best = (values[0], painted.detach().clone())
+            record(LossRow(stage, scale, iteration, *values))
+            iteration += 1
+            return total
+
+        optimizer = self._optimizer(painted, iterations)
+        while iteration < iterations:
+            optimizer.step(evaluate)
+        with torch.no_grad():
+            painted.copy_(best[1].clamp(0, 1))
+            return show()
+
+    def _optimizer(self, painted: Tensor, iterations: int) -> torch.optim.Optimizer:
+        plan = self.descent
+        if plan.optimizer == "adam":
+            return torch.optim.Adam([painted], lr=plan.learning_rate)
+        return torch.optim.LBFGS(
+            [painted],
+            lr=plan.learning_rate,
+            max_iter=iterations,
+            max_eval=iterations,
+            tolerance_grad=0,
+            tolerance_change=0,
+            history_size=plan.history,
+        )
+
+
+_CONTENT_LOSS = {
+    "gatys": losses.gatys_content_loss,
+    "balanced": losses.relative_content_loss,
+}
+_STYLE_LOSS = {
+    "gatys": losses.gatys_style_loss,
+    "balanced": losses.relative_style_loss,
+}
+
+
+def _factors(content: Tensor, scales: int) -> list[int]:
+    """Reductions from coarse to fine, powers of two ending with 1."""
+    shortest = min(content.shape[2:])
+    return [2**n for n in range(scales - 1, 0, -1) if shortest >> n >= SMALLEST_SCALE] + [1]
+
+
+def _shrink(picture: Tensor, factor: int) -> Tensor:
+    if factor == 1:
+        return picture
+    height, width = (max(16, round(side / factor)) for side in picture.shape[2:])
+    small = F.interpolate(picture, (height, width), mode="bilinear", antialias=True)
+    return small.clamp(0, 1)
+
+
+def _shrink_guide(guide: Guide, factor: int) -> Guide:
+    return Guide(
+        guide.region,
+        _shrink(guide.style, factor),
+        None if guide.mask is None else _shrink(guide.mask, factor),
+        None if guide.style_mask is None else _shrink(guide.style_mask, factor),
+    )
+
+
+def _enlarge(painted: Tensor, content: Tensor) -> Tensor:
+    return F.interpolate(painted, content.shape[2:], mode="bicubic").clamp(0, 1)

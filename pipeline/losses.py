@@ -1,0 +1,94 @@
+"""Losses of neural style transfer, as pure functions.
+
+Shapes: B batch (always 1 here), C or N channels, H W height and width, M = H*W units.
+"""
+
+from torch import Tensor
+
+
+def gram_matrix(features: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Gram matrix of a layer's features, averaged over a region.
+
+    ``G_ij = sum_k m_k F_ik F_jk / sum_k m_k``; without a mask ``sum_k F_ik F_jk / M`` (Gatys et
+    al. 2016, eq. 3, divided by M). The division makes a region's strength independent of its
+    area. It equals the guided Gram matrix of Gatys et al. 2017 (eq. 5-6) with guidance channel
+    ``T = sqrt(m / sum m)``: for a soft mask the square root, not the mask, weighs the features, so
+    that a unit half inside counts half.
+
+    Args:
+        features: (1, N, H, W).
+        mask: (1, 1, H, W), non-negative with a positive sum, or None for the whole picture.
+
+    Returns:
+        (N, N).
+    """
+    flat = features[0].flatten(1)  # (N, M)
+    if mask is None:
+        return flat @ flat.T / flat.shape[1]
+    weights = mask[0].flatten(1)  # (1, M)
+    return (flat * weights) @ flat.T / weights.sum()
+
+
+def gatys_content_loss(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Content loss of Gatys et al. 2016, eq. 1: ``1/2 sum_ij (F_ij - P_ij)^2``.
+
+    With a mask each unit's squared difference is weighed by it. Arguments as `gram_matrix`.
+    """
+    squared = (features - target).square()
+    if mask is not None:
+        squared = squared * mask
+    return squared.sum() / 2
+
+
+def gatys_style_loss(gram: Tensor, target: Tensor) -> Tensor:
+    """Style loss of one layer, Gatys et al. 2016, eq. 4.
+
+    ``E_l = 1 / (4 N_l^2 M_l^2) sum_ij (G_ij - A_ij)^2`` with sums over M_l units in G and A. Here
+    ``gram`` and ``target`` are (N, N) averages over units (`gram_matrix`), so that M_l has been
+    divided out already and may differ between the painted picture and the style picture.
+    """
+    channels = gram.shape[0]
+    return (gram - target).square().sum() / (4 * channels**2)
+
+
+def relative_content_loss(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Content loss as a share of what the content's own features vary.
+
+    ``sum m (F - P)^2 / sum m (P - mean P)^2``: 0 is the content itself, 1 a picture that knows
+    nothing of it but its mean features, whatever the encoder, layer, picture or region.
+    Arguments as `gram_matrix`.
+    """
+    if mask is None:
+        mask = features.new_ones(1, 1, *features.shape[2:])
+    mean = (target * mask).sum((2, 3), keepdim=True) / mask.sum()
+    energy = ((target - mean).square() * mask).sum()
+    return ((features - target).square() * mask).sum() / (energy + _floor(target, mask))
+
+
+def relative_style_loss(gram: Tensor, target: Tensor) -> Tensor:
+    """Style loss of one layer as a share of the target's own energy.
+
+    ``sum_ij (G_ij - A_ij)^2 / sum_ij A_ij^2``: 0 is the style itself, 1 an empty picture, whatever
+    the encoder and layer.
+    """
+    return (gram - target).square().sum() / target.square().sum().clamp_min(1e-12)
+
+
+def total_variation(picture: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels, horizontally plus vertically.
+
+    Args:
+        picture: (1, 3, H, W).
+
+    Returns:
+        A scalar; Johnson et al. 2016 and Mahendran and Vedaldi 2015 with exponent 2, averaged.
+    """
+    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean()
+    right = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean()
+    return down + right
+
+
+def _floor(target: Tensor, mask: Tensor) -> Tensor:
+    # A flat content (a grey wall) has no variance to relate to; a thousandth of its features'
+    # own energy keeps the ratio finite.
+    return (target.square() * mask).sum() * 1e-3 + 1e-12

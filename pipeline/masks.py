@@ -1,0 +1,70 @@
+"""Mask: one soft mask a region becomes one mask for every encoder layer."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.networks.encoder import Window
+
+log = logging.getLogger(__name__)
+
+#: A region needs this many units of a layer, or the layer says nothing about its texture.
+SMALLEST_AREA = 4.0
+
+
+def layer_mask(mask: Tensor, windows: Sequence[Window]) -> Tensor:
+    """Bring a mask down to a layer by the layer's own pooling geometry.
+
+    Every strided window of the encoder averages the mask instead of the features, so the result
+    has the layer's height and width for any picture size, and a unit's value is the share of its
+    pooling cell that lies in the region. (Gatys et al. 2017 name this propagation "simple".)
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1].
+        windows: the encoder's strided windows up to the layer, as `Encoder.windows` lists them.
+
+    Returns:
+        (B, 1, H_l, W_l) in [0, 1].
+    """
+    for window in windows:
+        mask = F.avg_pool2d(
+            mask, window.kernel, window.stride, window.padding, count_include_pad=False
+        )
+    return mask
+
+
+def drop_vanishing(
+    masks: Mapping[str, Tensor], region: str, smallest: float = SMALLEST_AREA, warn: bool = True
+) -> dict[str, Tensor]:
+    """Leave out the layers at which a region is too small to exist.
+
+    The policy: where a region's mask adds up to fewer than ``smallest`` units, that layer takes no
+    part in the region's style, a warning names region, layer and area, and the remaining layers
+    carry the style. If no layer were left, the one where the region is largest stays.
+
+    Args:
+        masks: the region's mask at each layer, (1, 1, H_l, W_l).
+        region: name for the warning.
+        smallest: area in units of the layer.
+        warn: whether to log the warning.
+
+    Returns:
+        The masks that remain, in the same order.
+    """
+    areas = {layer: float(mask.sum()) for layer, mask in masks.items()}
+    kept = {layer: mask for layer, mask in masks.items() if areas[layer] >= smallest}
+    if not kept:
+        largest = max(areas, key=areas.__getitem__)
+        kept = {largest: masks[largest]} if areas[largest] > 0 else {}
+    for layer in masks:
+        if warn and layer not in kept:
+            log.warning(
+                "region %s covers %.1f units of layer %s (fewer than %g): left out of its style",
+                region,
+                areas[layer],
+                layer,
+                smallest,
+            )
+    return kept

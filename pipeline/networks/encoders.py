@@ -1,0 +1,146 @@
+"""The encoders by name: how each is built, its layers, and where its weights come from."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision.models import VGG19_Weights, vgg19
+
+from pipeline.errors import UserError
+from pipeline.networks import compact_encoder, weights
+from pipeline.networks.encoder import Encoder, PaddingKind, PoolingKind
+from pipeline.networks.pyramid import PyramidEncoder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An encoder's network and the layers it paints best with.
+
+    Attributes:
+        build: makes the layers, with weights of no value.
+        style_layers, content_layers: the defaults.
+        levels: the default number of sizes (`PyramidEncoder`).
+        url: torchvision's weights, or None for the bundled network.
+    """
+
+    build: Callable[[], nn.Sequential]
+    style_layers: Sequence[str]
+    content_layers: Sequence[str]
+    levels: int
+    url: str | None
+
+
+RECIPES = {
+    "vgg19": Recipe(
+        build=lambda: vgg19(init_weights=False).features,
+        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        content_layers=("relu4_2",),
+        levels=1,
+        url=VGG19_Weights.IMAGENET1K_V1.url,
+    ),
+    "compact": Recipe(
+        build=compact_encoder.features,
+        style_layers=("relu1_1", "relu2_1", "relu3_1"),
+        content_layers=("relu3_1",),
+        levels=3,
+        url=None,
+    ),
+}
+#: What `auto` would rather have than the bundled encoder.
+OFFICIAL = "vgg19"
+BUNDLED_FILE = weights.BUNDLED / "compact_encoder.safetensors"
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder ready to use, with the layers to use it with."""
+
+    module: PyramidEncoder
+    style_layers: tuple[str, ...]
+    content_layers: tuple[str, ...]
+    source: weights.Source
+
+
+def load(
+    name: str,
+    file: Path | None,
+    device: torch.device,
+    *,
+    style_layers: Sequence[str] | None = None,
+    content_layers: Sequence[str] | None = None,
+    levels: int | None = None,
+    pooling: PoolingKind = "max",
+    padding: PaddingKind = "replicate",
+) -> LoadedEncoder:
+    """Load an encoder.
+
+    Args:
+        name: a key of `RECIPES`, or ``auto``: torchvision's VGG-19 where its weights are cached or
+            (on CUDA) can be downloaded, else the bundled encoder.
+        file: weights to use instead; may end at the deepest layer asked for.
+        device: where it runs.
+        style_layers, content_layers, levels: None for the network's own defaults.
+        pooling, padding: as `Encoder`.
+
+    Raises:
+        UserError: a layer the network lacks, or weights that cannot be had or do not fit.
+    """
+    if name == "auto" and file is not None:
+        raise UserError("encoder.weights needs the network's name too, e.g. encoder=vgg19")
+    if name == "auto":
+        url = RECIPES[OFFICIAL].url
+        assert url is not None
+        name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
+    recipe = RECIPES[name]
+    styles = tuple(style_layers or recipe.style_layers)
+    contents = tuple(content_layers or recipe.content_layers)
+    features = recipe.build()
+    _require_layers(name, features, {*styles, *contents})
+    source = weights.locate(name, "encoder", file, recipe.url, BUNDLED_FILE)
+    features = _trim(features, {*styles, *contents})
+    _fill(features, source)
+    encoder = Encoder(features, pooling=pooling, padding=padding)
+    module = PyramidEncoder(encoder, levels or recipe.levels)
+    module.eval().requires_grad_(False).to(device)
+    return LoadedEncoder(module, styles, contents, source)
+
+
+def _require_layers(name: str, features: nn.Sequential, layers: Collection[str]) -> None:
+    there = Encoder(features).index
+    unknown = sorted(set(layers) - set(there))
+    if unknown:
+        raise UserError(
+            f"encoder {name} has no layer {', '.join(unknown)}; it has "
+            + ", ".join(layer for layer in there if layer.startswith("relu"))
+        )
+
+
+def _trim(features: nn.Sequential, layers: Collection[str]) -> nn.Sequential:
+    index = Encoder(features).index
+    return features[: max(index[layer] for layer in layers) + 1]
+
+
+def _fill(features: nn.Sequential, source: weights.Source) -> None:
+    state = {
+        key.removeprefix("features."): tensor.float()
+        for key, tensor in weights.read_state_dict(source.file).items()
+    }
+    wanted = features.state_dict()
+    missing = sorted(set(wanted) - set(state), key=lambda key: int(key.split(".")[0]))
+    if missing:
+        index = {position: layer for layer, position in Encoder(features).index.items()}
+        layers = dict.fromkeys(index[int(key.split(".")[0])] for key in missing)
+        raise UserError(
+            f"{source.file} lacks the weights of {', '.join(layers)}; choose encoder.style_layers "
+            "and encoder.content_layers that it covers"
+        )
+    wrong = [key for key in wanted if wanted[key].shape != state[key].shape]
+    if wrong:
+        key = wrong[0]
+        raise UserError(
+            f"{source.file} does not fit encoder {source.network}: {key} is "
+            f"{tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
+        )
+    features.load_state_dict({key: state[key] for key in wanted})

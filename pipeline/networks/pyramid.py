@@ -1,0 +1,70 @@
+"""Features of a picture at several sizes: an encoder on a Gaussian pyramid."""
+
+from collections.abc import Collection
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.networks.encoder import Encoder, Window
+
+# The binomial filter of Burt and Adelson 1983, at half size; samples like a 2x2 pooling.
+_HALVING = Window(kernel=2, stride=2, padding=0)
+
+
+class PyramidEncoder(nn.Module):
+    """Reads an encoder's layers on a Gaussian pyramid of the picture.
+
+    A shallow encoder sees a few pixels around each unit; on the picture at half and quarter size
+    the same layers see long strokes and large shapes. Layers are named ``relu3_1`` at full size
+    and ``relu3_1/2``, ``relu3_1/4`` ... below. With ``levels=1`` this is the encoder itself.
+
+    Args:
+        encoder: the network.
+        levels: number of sizes, at least 1.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, encoder: Encoder, levels: int = 1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.levels = levels
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        kernel = torch.outer(taps, taps).expand(3, 1, 4, 4).contiguous()
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def names(self, layer: str) -> list[str]:
+        """The names of one encoder layer on all levels, from full size down."""
+        return [layer if level == 0 else f"{layer}/{2**level}" for level in range(self.levels)]
+
+    def forward(self, picture: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Features of the named layers; as `Encoder.forward`, names with level as above.
+
+        Levels at which the picture is smaller than 16 pixels on a side are left out.
+        """
+        found: dict[str, Tensor] = {}
+        for level in range(self.levels):
+            if level > 0:
+                picture = self._halve(picture)
+            wanted = {_split(name)[0]: name for name in layers if _split(name)[1] == level}
+            if min(picture.shape[2:]) < 16 and level > 0:
+                break
+            if wanted:
+                features = self.encoder(picture, wanted)
+                found |= {name: features[layer] for layer, name in wanted.items()}
+        return {name: found[name] for name in layers if name in found}
+
+    def windows(self, name: str) -> list[Window]:
+        """The strided windows between the picture and the named layer (`Encoder.windows`)."""
+        layer, level = _split(name)
+        return [_HALVING] * level + self.encoder.windows(layer)
+
+    def _halve(self, picture: Tensor) -> Tensor:
+        padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+        return F.conv2d(padded, self.kernel, stride=2, groups=3)
+
+
+def _split(name: str) -> tuple[str, int]:
+    layer, _, factor = name.partition("/")
+    return layer, (int(factor).bit_length() - 1 if factor else 0)

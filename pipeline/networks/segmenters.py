@@ -1,0 +1,141 @@
+"""The segmenters by name: torchvision's DeepLabv3 and the bundled one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import segmentation
+
+from pipeline.errors import UserError
+from pipeline.networks import weights
+from pipeline.networks.compact_segmenter import CompactSegmenter
+from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
+
+#: The classes of PASCAL VOC in their order, with "background" for VOC's class 0.
+VOC_CLASSES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+
+
+class TorchvisionDeepLab(nn.Module):
+    """DeepLabv3 (Chen et al. 2017) as torchvision has it, read out before its upsampling.
+
+    Args:
+        build: one of torchvision's constructors.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, build: Callable[..., nn.Module]) -> None:
+        super().__init__()
+        self.model = build(weights=None, weights_backbone=None, num_classes=21, aux_loss=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Class scores, (B, 21, ~H/8, ~W/8), of (B, 3, H, W) in [0, 1]."""
+        normalised = (picture - self.mean) / self.std
+        scores: Tensor = self.model.classifier(self.model.backbone(normalised)["out"])  # type: ignore[operator]
+        return scores
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A segmenter's network and torchvision's weights for it (None: bundled)."""
+
+    build: Callable[[], nn.Module]
+    url: str | None
+
+
+RECIPES = {
+    "deeplabv3_resnet101": Recipe(
+        lambda: TorchvisionDeepLab(segmentation.deeplabv3_resnet101),
+        segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1.url,
+    ),
+    "deeplabv3_resnet50": Recipe(
+        lambda: TorchvisionDeepLab(segmentation.deeplabv3_resnet50),
+        segmentation.DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.url,
+    ),
+    "deeplabv3_mobilenet_v3_large": Recipe(
+        lambda: TorchvisionDeepLab(segmentation.deeplabv3_mobilenet_v3_large),
+        segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1.url,
+    ),
+    "compact": Recipe(CompactSegmenter, None),
+}
+#: What `auto` would rather have than the bundled segmenter.
+OFFICIAL = "deeplabv3_resnet101"
+BUNDLED_FILE = weights.BUNDLED / "compact_segmenter.safetensors"
+
+
+@dataclass(frozen=True)
+class LoadedSegmenter:
+    """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores (1, 21, h, w)."""
+
+    module: nn.Module
+    source: weights.Source
+
+
+def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
+    """Load a segmenter.
+
+    Args:
+        name: a key of `RECIPES`, or ``auto``: torchvision's DeepLabv3 with ResNet-101 where its
+            weights are cached or (on CUDA) can be downloaded, else the bundled segmenter.
+        file: weights to use instead.
+        device: where it runs.
+
+    Raises:
+        UserError: weights that cannot be had or do not fit.
+    """
+    if name == "auto" and file is not None:
+        raise UserError(
+            "segmenter.weights needs the network's name too, e.g. segmenter=deeplabv3_resnet101"
+        )
+    if name == "auto":
+        url = RECIPES[OFFICIAL].url
+        assert url is not None
+        name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
+    recipe = RECIPES[name]
+    source = weights.locate(name, "segmenter", file, recipe.url, BUNDLED_FILE)
+    module = recipe.build()
+    _fill(module, source)
+    return LoadedSegmenter(module.eval().requires_grad_(False).to(device), source)
+
+
+def _fill(module: nn.Module, source: weights.Source) -> None:
+    target = module.model if isinstance(module, TorchvisionDeepLab) else module
+    assert isinstance(target, nn.Module)
+    wanted = target.state_dict()
+    state = weights.read_state_dict(source.file)
+    # num_batches_tracked counts training steps; old checkpoints lack it and nothing reads it.
+    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    wrong = [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
+    if missing or wrong:
+        raise UserError(
+            f"{source.file} does not fit segmenter {source.network}: "
+            f"{len(missing)} tensors missing, {len(wrong)} of another shape"
+        )
+    target.load_state_dict({k: state.get(k, wanted[k]).to(wanted[k].dtype) for k in wanted})

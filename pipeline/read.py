@@ -1,0 +1,200 @@
+"""Read: files and names become pictures, float BCHW tensors in sRGB, and back."""
+
+import difflib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from pipeline import gallery
+from pipeline.errors import UserError
+
+#: Photographs that come with scikit-image, by the names `content` takes.
+SAMPLES = ("astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle")
+#: The shortest side the encoders can make sense of, in pixels.
+SMALLEST_SIDE = 16
+
+_ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+def content_picture(source: str, size: int, folder: Path) -> Tensor:
+    """The photograph to repaint.
+
+    Args:
+        source: a path, tried relative to ``folder``, or one of `SAMPLES`.
+        size: bound of the long side in pixels; smaller pictures are not enlarged.
+        folder: where relative paths start.
+
+    Returns:
+        (1, 3, H, W), sRGB in [0, 1], each value a multiple of 1/255.
+
+    Raises:
+        UserError: not found, not a picture, or under `SMALLEST_SIDE` pixels on a side.
+    """
+    path = folder / Path(source).expanduser()
+    if not path.exists() and source in SAMPLES:
+        return array_to_tensor(np.asarray(fit(_sample(source), size, source)))
+    if not path.exists():
+        raise UserError(_not_found("content", source, [folder], SAMPLES, "sample"))
+    return array_to_tensor(np.asarray(fit(open_picture(path), size, source)))
+
+
+def style_picture(source: str, size: int, folder: Path) -> Tensor:
+    """A style picture: a path relative to ``folder``, else a name in the bundled gallery.
+
+    Arguments, result and errors as for `content_picture`; a gallery name may omit ``.jpg``.
+    """
+    return array_to_tensor(np.asarray(fit(open_picture(find_style(source, folder)), size, source)))
+
+
+def find_style(source: str, folder: Path) -> Path:
+    """The file a style names: a path relative to ``folder``, else a name in the gallery.
+
+    Raises:
+        UserError: not found; the message says where it looked and the nearest names.
+    """
+    path = folder / Path(source).expanduser()
+    if path.exists():
+        return path
+    for name in (source, f"{source}.jpg"):
+        if name in gallery.names():
+            return gallery.GALLERY / name
+    raise UserError(_not_found("style", source, [folder], gallery.names(), "gallery picture"))
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture file of any mode as upright 8-bit sRGB.
+
+    EXIF orientation is applied, an ICC profile is converted to sRGB, transparency is laid over
+    white, 16-bit and floating-point greys are scaled to 8 bits, and of an animation the first
+    picture is taken.
+
+    Raises:
+        UserError: a directory, an empty or unreadable file, or no picture.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a picture file in it")
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty (0 bytes); choose another file")
+        with warnings.catch_warnings():
+            # Large photographs are wanted; refusing decompression bombs stays on.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                opened.load()
+                return _to_srgb(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is not a picture that can be read; use JPEG, PNG, ...") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} is too large: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+def fit(picture: Image.Image, size: int, name: str) -> Image.Image:
+    """Shrink to a long side of at most ``size`` pixels; never enlarge.
+
+    Raises:
+        UserError: a side is under `SMALLEST_SIDE` pixels, before or after; ``name`` says whose.
+    """
+    width, height = picture.size
+    scale = min(1.0, size / max(width, height))
+    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if min(new) < SMALLEST_SIDE:
+        at = "" if new == (width, height) else f", {new[0]}x{new[1]} at size={size}"
+        raise UserError(
+            f"{name} is too small: {width}x{height} pixels{at}; "
+            f"each side needs at least {SMALLEST_SIDE}"
+        )
+    return picture if new == (width, height) else picture.resize(new, Image.Resampling.LANCZOS)
+
+
+def array_to_tensor(array: npt.NDArray[np.uint8]) -> Tensor:
+    """HWC uint8 in [0, 255] to (1, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(array.copy()).permute(2, 0, 1)[None].contiguous().float() / 255
+
+
+def tensor_to_array(picture: Tensor) -> npt.NDArray[np.uint8]:
+    """(1, 3, H, W) in [0, 1] (clipped) to HWC uint8 in [0, 255]; inverts `array_to_tensor`."""
+    levels = (picture.detach()[0].float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def _sample(name: str) -> Image.Image:
+    # Imported late: only the samples need it.
+    from skimage import data
+
+    picture = getattr(data, name)()
+    if isinstance(picture, tuple):  # stereo_motorcycle: left, right, disparity
+        picture = picture[0]
+    return Image.fromarray(picture)
+
+
+def _to_srgb(picture: Image.Image) -> Image.Image:
+    profile = picture.info.get("icc_profile")
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _grey_to_8_bit(picture)
+    alpha = None
+    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        alpha = picture.getchannel("A")
+    if picture.mode not in ("RGB", "CMYK", "L", "LAB"):
+        picture = picture.convert("RGB")
+    picture = _convert_profile(picture, profile)
+    if alpha is not None:
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=alpha)
+        return white
+    return picture
+
+
+def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                picture,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+        except (ImageCms.PyCMSError, OSError):
+            # A broken or mismatched profile is common in the wild; the pixels are still good.
+            return picture.convert("RGB")
+        if converted is not None:
+            return converted
+    return picture.convert("RGB")
+
+
+def _grey_to_8_bit(picture: Image.Image) -> Image.Image:
+    values = np.asarray(picture, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not numbers")
+    top = values.max(initial=0)
+    if picture.mode == "F" and top <= 1:
+        full = 1.0
+    else:
+        full = 255.0 if picture.mode in ("I", "F") and top <= 255 else 65535.0
+    levels = np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(levels).convert("RGB")
+
+
+def _not_found(
+    what: str, source: str, folders: list[Path], names: tuple[str, ...] | list[str], kind: str
+) -> str:
+    looked = ", ".join(str(folder) for folder in folders)
+    near = set(difflib.get_close_matches(source, names, n=3, cutoff=0.5))
+    path = folders[0] / source
+    if path.parent.is_dir():
+        files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+        near |= set(difflib.get_close_matches(path.name, files, n=3, cutoff=0.6))
+    hint = f"did you mean {' or '.join(sorted(near))}?" if near else "give the path of a picture"
+    return f"{what} {source!r} not found in {looked}; {kind}s: {', '.join(names)}; {hint}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

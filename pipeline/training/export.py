@@ -1,0 +1,27 @@
+"""Trained weights to a file the package can carry."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def export(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a state dict as safetensors, floating-point tensors in half precision.
+
+    Args:
+        state: the tensors; batch norm's step counters are left out, nothing reads them.
+        path: the file; its folder is made.
+        metadata: what else to say about the training, as text.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        key: tensor.detach().cpu().to(torch.float16).contiguous()
+        for key, tensor in state.items()
+        if not key.endswith("num_batches_tracked")
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, dict(metadata))
+    partial.replace(path)

@@ -1,0 +1,76 @@
+"""Photographs and label maps for training, held in memory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UserError
+
+Array = npt.NDArray[np.uint8]
+_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+def list_pictures(folders: Sequence[str]) -> list[Path]:
+    """The pictures in the folders, sorted by name within each.
+
+    Raises:
+        UserError: a folder is missing or holds none.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        here = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in _SUFFIXES)
+        if not here:
+            raise UserError(f"no pictures in {folder}; name a folder of .jpg or .png files")
+        found += here
+    return found
+
+
+def read_rgb(path: Path) -> Array:
+    """A picture as HWC uint8 RGB.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise UserError(f"{path} cannot be read as a picture; remove or replace it")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def read_labels(path: Path) -> Array:
+    """A label map as HW uint8, class numbers and 255 for uncertain.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    labels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if labels is None:
+        raise UserError(f"label map {path} is missing or cannot be read")
+    return np.asarray(labels, dtype=np.uint8)
+
+
+def jitter_colour(picture: Array, rng: np.random.Generator, strength: float) -> Array:
+    """Change brightness, contrast, saturation and the balance of the channels at random.
+
+    Args:
+        picture: HWC uint8 RGB.
+        rng: source of chance.
+        strength: 0 leaves it, 1 is strong.
+
+    Returns:
+        HWC uint8 RGB.
+    """
+    gain = 1 + strength * rng.uniform(-0.4, 0.4) + strength * rng.uniform(-0.2, 0.2, 3)
+    saturation = 1 + strength * rng.uniform(-0.8, 0.8)
+    offset = 255 * strength * rng.uniform(-0.2, 0.2)
+    centre = 127.5
+    # One linear map of RGB: saturation around the luma, then gain around the centre, then offset.
+    luma = np.array([0.299, 0.587, 0.114])
+    matrix = saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), luma)
+    matrix = gain[:, None] * matrix
+    shift = centre * (1 - gain) + offset
+    changed = cv2.transform(picture, np.column_stack([matrix, shift]))
+    return np.asarray(changed, dtype=np.uint8)
