@@ -1,0 +1,144 @@
+"""The compact segmenter: DeepLabv3's head on a small residual network."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
+
+CLASSES = 21
+#: Channels of the residual stages, at 1/2, 1/4, 1/8 and 1/16 of the picture.
+STAGES = (24, 48, 96, 160)
+_HEAD = 96
+_DECODER = 64
+
+
+class CompactSegmenter(nn.Module):
+    """Class scores of a picture's pixels, at a quarter of its size.
+
+    Residual stages (He et al. 2016) with squeeze-and-excitation in the deep ones (Hu et al. 2018),
+    an atrous spatial pyramid with rates 1, 3 and 6 and image pooling (Chen et al. 2017,
+    DeepLabv3), and a decoder that adds the stages at 1/8 and 1/4 (Chen et al. 2018, DeepLabv3+,
+    which adds 1/4 only).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        half, quarter, eighth, sixteenth = STAGES
+        self.stem = _convolution(3, half, stride=2)
+        self.stage1 = _Residual(half, half)
+        self.stage2 = _stage(half, quarter, dilations=(1, 1), attend=False)
+        self.stage3 = _stage(quarter, eighth, dilations=(1, 1, 1), attend=True)
+        self.stage4 = _stage(eighth, sixteenth, dilations=(1, 1, 2), attend=True)
+        self.pyramid = _AtrousPyramid(sixteenth, _HEAD, rates=(3, 6))
+        self.from_eighth = _convolution(eighth, _DECODER, kernel=1)
+        self.at_eighth = _convolution(_HEAD + _DECODER, _DECODER)
+        self.from_quarter = _convolution(quarter, _DECODER // 2, kernel=1)
+        self.at_quarter = _convolution(_DECODER + _DECODER // 2, _DECODER)
+        self.dropout = nn.Dropout2d(0.1)
+        self.classify = nn.Conv2d(_DECODER, CLASSES, 1)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Class scores before the softmax.
+
+        Args:
+            picture: (B, 3, H, W), RGB in [0, 1], any size.
+
+        Returns:
+            (B, 21, ceil(H/4), ceil(W/4)), PASCAL VOC's classes in their order.
+        """
+        half = self.stage1(self.stem((picture - self.mean) / self.std))
+        quarter = self.stage2(half)
+        eighth = self.stage3(quarter)
+        deep = self.pyramid(self.stage4(eighth))
+        deep = torch.cat([_resize(deep, eighth), self.from_eighth(eighth)], dim=1)
+        deep = self.at_eighth(deep)
+        deep = torch.cat([_resize(deep, quarter), self.from_quarter(quarter)], dim=1)
+        scores: Tensor = self.classify(self.dropout(self.at_quarter(deep)))
+        return scores
+
+
+def _convolution(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            bias=False,
+        ),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _stage(inputs: int, outputs: int, dilations: Sequence[int], attend: bool) -> nn.Sequential:
+    blocks = [_Residual(inputs, outputs, stride=2, attend=attend)]
+    blocks += [
+        _Residual(outputs, outputs, dilation=dilation, attend=attend) for dilation in dilations[1:]
+    ]
+    return nn.Sequential(*blocks)
+
+
+class _Residual(nn.Module):
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1, attend: bool = False
+    ) -> None:
+        super().__init__()
+        self.first = _convolution(inputs, outputs, stride=stride, dilation=dilation)
+        self.second = nn.Sequential(
+            nn.Conv2d(outputs, outputs, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.attend = _SqueezeExcitation(outputs) if attend else nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.relu(self.attend(self.second(self.first(hidden))) + self.shortcut(hidden))
+
+
+class _SqueezeExcitation(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // 8, 1)
+        self.excite = nn.Conv2d(channels // 8, channels, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        gate = self.excite(F.relu(self.squeeze(hidden.mean((2, 3), keepdim=True))))
+        return hidden * gate.sigmoid()
+
+
+class _AtrousPyramid(nn.Module):
+    def __init__(self, inputs: int, outputs: int, rates: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([_convolution(inputs, outputs, kernel=1)])
+        self.branches += [_convolution(inputs, outputs, dilation=rate) for rate in rates]
+        # Without batch norm: its statistics over one value a picture would be noise.
+        self.whole = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))
+        self.project = _convolution((2 + len(rates)) * outputs, outputs, kernel=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        whole = self.whole(hidden.mean((2, 3), keepdim=True)).expand(-1, -1, *hidden.shape[2:])
+        projected: Tensor = self.project(
+            torch.cat([*(branch(hidden) for branch in self.branches), whole], dim=1)
+        )
+        return projected
+
+
+def _resize(hidden: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(hidden, like.shape[2:], mode="bilinear", align_corners=False)
