@@ -1,1 +1,3 @@
-"""Localized neural style transfer."""
+"""Localized neural style transfer: each part of a photograph in a style of its own."""
+
+__version__ = "0.1.0"

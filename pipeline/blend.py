@@ -1,0 +1,60 @@
+"""Blend: painted regions into the photograph, which stays as it was everywhere else."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+
+def feather_inside(mask: Tensor, width: float) -> Tensor:
+    """Soften a mask's edge over about ``width`` pixels, towards its inside only.
+
+    Args:
+        mask: (1, 1, H, W) in [0, 1].
+        width: in pixels; 0 leaves the mask.
+
+    Returns:
+        (1, 1, H, W), nowhere larger than ``mask``: what was outside stays outside.
+    """
+    if width <= 0:
+        return mask
+    blurred = _blur(mask, width / 2)
+    # A blurred straight edge is 1/2 where the edge was; so scaled it is 0 there.
+    return torch.minimum(mask, (2 * blurred - 1).clamp(0, 1))
+
+
+def blend(
+    content: Tensor,
+    pictures: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+    feather: float,
+) -> Tensor:
+    """Put painted regions into the photograph.
+
+    Towards the unstyled photograph the edge is feathered inside the regions, between two styled
+    regions across their border, so that no line of photograph shows between them.
+
+    Args:
+        content: (1, 3, H, W) in [0, 1].
+        pictures: region to its painted picture, (1, 3, H, W) in [0, 1].
+        masks: region to (1, 1, H, W) in [0, 1].
+        feather: width of soft edges in pixels.
+
+    Returns:
+        (1, 3, H, W) in [0, 1], equal to the content wherever all masks are 0.
+    """
+    stacked = torch.cat([*masks.values()], dim=1)
+    union = stacked.sum(1, keepdim=True).clamp(0, 1)
+    soft = _blur(stacked, feather / 2) if feather > 0 and len(masks) > 1 else stacked
+    weights = soft / soft.sum(1, keepdim=True).clamp_min(1e-6)
+    painted = torch.zeros_like(content)
+    for k, region in enumerate(masks):
+        painted = painted + weights[:, k : k + 1] * pictures[region]
+    share = feather_inside(union, feather)
+    return torch.where(share > 0, content + share * (painted - content), content)
+
+
+def _blur(masks: Tensor, sigma: float) -> Tensor:
+    radius = min(max(1, round(3 * sigma)), min(masks.shape[2:]) - 1)
+    return gaussian_blur(masks, [2 * radius + 1] * 2, [sigma, sigma])

@@ -1,0 +1,159 @@
+"""The command line: Hydra composes the configuration, `run` does the work.
+
+Whatever only the user can put right ends in one line on stderr and exit status 2.
+"""
+
+import difflib
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.configuration import CONF
+from pipeline.errors import UserError
+from pipeline.settings import Settings, register
+
+log = logging.getLogger(__name__)
+
+#: What Hydra puts in a run's folder before the run starts.
+_HYDRA_FILES = {".hydra", "pipeline.log"}
+# Messages of the runs that failed. Raised through Hydra they would stop a sweep and be announced
+# by lines of its own.
+_failed: list[str] = []
+
+
+def main() -> None:
+    """Run the command with the process's arguments; exits with 0, 2 (bad input) or 130 (Ctrl-C)."""
+    register()
+    # Hydra would print errors its own way and exit with 1; so they come here instead.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = [_appending(word) for word in sys.argv[1:]]
+    try:
+        _task()
+        if _failed:
+            _fail(" | ".join(_failed))
+    except UserError as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(explain(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}; choose another folder or file")
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def _task(configuration: DictConfig) -> None:
+    output = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        # Composition has succeeded; only now is torch worth its seconds to import.
+        from pipeline.run import run
+
+        _refuse_unknown(configuration, Settings)
+        settings = OmegaConf.to_object(configuration)
+        assert isinstance(settings, Settings)
+        run(settings, output, Path(get_original_cwd()), list(HydraConfig.get().overrides.task))
+    except UserError as error:
+        _remove_if_empty(output)
+        _failed.append(str(error))
+    except BaseException:
+        _remove_if_empty(output)
+        raise
+
+
+def explain(error: BaseException) -> str:
+    """One line for an error of Hydra or OmegaConf, with the nearest key where one is misspelt."""
+    causes = list(_causes(error))
+    text = " ".join(" ".join(str(cause) for cause in causes).split())
+    already = re.search(r"An item is already at '([^']+)'", text)
+    if already:
+        return f"{already[1]} has a value already; change it without the plus sign"
+    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text)
+    option = re.search(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text)
+    if option:
+        choices = option[3].split(" Config search path")[0].split()
+        near = _nearest(option[2], choices)
+        return f"{option[1]}={option[2]} does not exist;{near} choices: {', '.join(choices)}"
+    if unknown:
+        key = next(group for group in unknown.groups() if group).split("@")[0]
+        return f"no setting {key!r};{_nearest(key, known_keys())} see python -m pipeline --help"
+    merging = re.match(r"Error merging override (\S+)", text)
+    deepest = " ".join(str(causes[-1 if merging else 0]).split())
+    reason = re.sub(r" (full_key|reference_type|object_type).*", "", deepest)
+    return f"{merging[1]}: {reason}" if merging else reason
+
+
+def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -> None:
+    """A plus sign gets past the schema; what it added is refused here."""
+    known = {entry.name: entry.type for entry in fields(schema)}
+    for key, value in configuration.items():
+        if str(key) not in known:
+            name = f"{prefix}{key}"
+            raise UserError(
+                f"no setting {name!r};{_nearest(name, known_keys())} see python -m pipeline --help"
+            )
+        kind = known[str(key)]
+        if is_dataclass(kind) and isinstance(value, DictConfig):
+            assert isinstance(kind, type)
+            _refuse_unknown(value, kind, f"{prefix}{key}.")
+
+
+def known_keys() -> list[str]:
+    """Every key of the configuration, and every group, as written on the command line."""
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    return [*_keys(Settings), *groups]
+
+
+def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+    for entry in fields(schema):
+        if is_dataclass(entry.type):
+            assert isinstance(entry.type, type)
+            yield from _keys(entry.type, f"{prefix}{entry.name}.")
+        else:
+            yield f"{prefix}{entry.name}"
+
+
+def _nearest(key: str, keys: Iterable[str]) -> str:
+    by_name: dict[str, str] = {}
+    for known in sorted(keys, key=lambda known: known.count(".")):
+        by_name.setdefault(known, known)
+        by_name.setdefault(known.rpartition(".")[2], known)
+    near = difflib.get_close_matches(key, by_name, n=1, cutoff=0.6)
+    return f" did you mean {by_name[near[0]]}?" if near else ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _appending(word: str) -> str:
+    # styles is empty by default, so Hydra wants +styles.person=...; without the plus is meant too.
+    return f"+{word}" if word.startswith("styles.") else word
+
+
+def _remove_if_empty(output: Path) -> None:
+    """Take away the folder of a run that did not start, unless something else is in it."""
+    if output.is_dir() and {entry.name for entry in output.iterdir()} <= _HYDRA_FILES:
+        logging.shutdown()
+        shutil.rmtree(output, ignore_errors=True)
+
+
+def _fail(message: str) -> NoReturn:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+

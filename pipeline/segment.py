@@ -1,0 +1,103 @@
+"""Segment: which class each pixel of the photograph shows."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.networks.segmenters import VOC_CLASSES
+from pipeline.refine import guided_filter
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """An edge-aware refinement of the masks (`refine.guided_filter`).
+
+    Attributes:
+        radius: of the filter's window in pixels, for a picture with a long side of 512; scaled
+            with the picture.
+        eps: how much contrast counts as an edge.
+    """
+
+    radius: int
+    eps: float
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Class probabilities of every pixel.
+
+    Attributes:
+        probabilities: class name to (1, 1, H, W) in [0, 1]; they add up to 1. Only classes that
+            were found have an entry; ``background`` always has.
+    """
+
+    probabilities: dict[str, Tensor]
+
+    @property
+    def labels(self) -> Tensor:
+        """(H, W), the number in VOC's order of each pixel's most probable class."""
+        stacked = torch.cat([*self.probabilities.values()], dim=1)
+        numbers = torch.tensor([VOC_CLASSES.index(name) for name in self.probabilities])
+        return numbers.to(stacked.device)[stacked.argmax(1)[0]]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each class's share of the picture by `labels`, largest first."""
+        labels = self.labels
+        found = {
+            name: float((labels == VOC_CLASSES.index(name)).float().mean())
+            for name in self.probabilities
+        }
+        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+
+
+@torch.no_grad()
+def segment(
+    picture: Tensor,
+    segmenter: nn.Module,
+    size: int = 512,
+    mirror: bool = True,
+    refinement: Refinement | None = None,
+    min_share: float = 0.005,
+) -> Segmentation:
+    """Segment a photograph.
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        segmenter: (1, 3, h, w) in [0, 1] to class scores (1, 21, h', w').
+        size: long side in pixels at which the network sees the picture.
+        mirror: average with what it says of the mirrored picture.
+        refinement: None leaves the upsampled probabilities as they are.
+        min_share: classes under this share of the picture count as not found; their pixels go to
+            the next probable class.
+
+    Returns:
+        Probabilities at the picture's own height and width.
+    """
+    scale = size / max(picture.shape[2:])
+    seen = picture
+    if scale < 1:
+        sides = [max(1, round(side * scale)) for side in picture.shape[2:]]
+        seen = F.interpolate(picture, sides, mode="bilinear", antialias=True)
+    low = segmenter(seen).softmax(1)
+    if mirror:
+        low = (low + segmenter(seen.flip(3)).softmax(1).flip(3)) / 2
+    # Probabilities, not labels, are brought up: labels would give steps for edges.
+    full = F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
+    shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
+    found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
+    kept = _normalise(full[:, found])
+    if refinement is not None:
+        radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
+        kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
+    return Segmentation({VOC_CLASSES[n]: kept[:, k : k + 1] for k, n in enumerate(found)})
+
+
+def _normalise(probabilities: Tensor) -> Tensor:
+    total = probabilities.sum(1, keepdim=True)
+    # Where every class that was found has probability 0, the background has it all.
+    background = torch.zeros_like(probabilities)
+    background[:, 0] = 1
+    return torch.where(total > 1e-6, probabilities / total.clamp_min(1e-6), background)

@@ -1,0 +1,161 @@
+"""Settings: the schema of conf/, with types, ranges and defaults checked before a run starts.
+
+Only `command` and `run` know these classes; everything else takes plain arguments.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from pipeline.errors import UserError
+from pipeline.networks import encoders, segmenters
+
+
+@dataclass
+class RefineSettings:
+    """Edge-aware refinement of the masks."""
+
+    enabled: bool = True
+    radius: int = 8
+    eps: float = 1e-4
+
+
+@dataclass
+class SegmenterSettings:
+    """Which segmenter, and how it is used."""
+
+    name: str = "auto"
+    weights: str | None = None
+    size: int = 512
+    mirror: bool = True
+    min_share: float = 0.005
+    refine: RefineSettings = field(default_factory=RefineSettings)
+
+
+@dataclass
+class EncoderSettings:
+    """Which encoder, and which of its layers; None means the network's own default."""
+
+    name: str = "auto"
+    weights: str | None = None
+    style_layers: list[str] | None = None
+    content_layers: list[str] | None = None
+    levels: int | None = None
+    pooling: str = "max"
+    padding: str = "replicate"
+
+
+@dataclass
+class MethodSettings:
+    """Which method, and how it takes its statistics."""
+
+    name: str = "stitch"
+    gram: str = "masked"
+    margin: int = 24
+
+
+@dataclass
+class LossSettings:
+    """Which losses, and their weights."""
+
+    name: str = "balanced"
+    content_weight: float = 1.0
+    style_weight: float = 40.0
+    tv_weight: float = 0.0
+    layer_weights: list[float] | None = None
+
+
+@dataclass
+class OptimizerSettings:
+    """How the loss is brought down."""
+
+    name: str = "lbfgs"
+    iterations: int = 200
+    scales: int = 3
+    learning_rate: float = 1.0
+    history: int = 10
+
+
+@dataclass
+class Settings:
+    """A whole run."""
+
+    content: str = "astronaut"
+    styles: dict[str, Any] = field(default_factory=dict)
+    size: int = 512
+    feather: float = 2.0
+    device: str = "auto"
+    segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    method: MethodSettings = field(default_factory=MethodSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    # The name of the preset that was chosen, for the record.
+    preset: str = "default"
+
+    def __post_init__(self) -> None:
+        """Check every value and report all that is wrong at once.
+
+        Raises:
+            UserError: one line for all of it.
+        """
+        wrong = [problem for problem in _problems(self) if problem]
+        if wrong:
+            raise UserError("; ".join(wrong))
+
+
+def register() -> None:
+    """Make the schema known to Hydra, as ``settings``."""
+    ConfigStore.instance().store(name="settings", node=Settings)
+
+
+def _problems(settings: Settings) -> list[str]:
+    segmenter, encoder, method = settings.segmenter, settings.encoder, settings.method
+    loss, optimizer = settings.loss, settings.optimizer
+    found = [
+        _one_of("segmenter.name", segmenter.name, ["auto", *segmenters.RECIPES]),
+        _one_of("encoder.name", encoder.name, ["auto", *encoders.RECIPES]),
+        _one_of("encoder.pooling", encoder.pooling, ["max", "average"]),
+        _one_of("encoder.padding", encoder.padding, ["replicate", "zeros", "reflect"]),
+        _one_of("method.name", method.name, ["stitch", "composite"]),
+        _one_of("method.gram", method.gram, ["masked", "global"]),
+        _one_of("loss.name", loss.name, ["balanced", "gatys"]),
+        _one_of("optimizer.name", optimizer.name, ["lbfgs", "adam"]),
+        _within("size", settings.size, 32, 16384),
+        _within("feather", settings.feather, 0, 100),
+        _within("segmenter.size", segmenter.size, 64, 4096),
+        _within("segmenter.min_share", segmenter.min_share, 0, 1),
+        _within("segmenter.refine.radius", segmenter.refine.radius, 1, 200),
+        _within("segmenter.refine.eps", segmenter.refine.eps, 1e-8, 1),
+        _within("method.margin", method.margin, 0, 4096),
+        _within("loss.content_weight", loss.content_weight, 0, 1e12),
+        _within("loss.style_weight", loss.style_weight, 0, 1e12),
+        _within("loss.tv_weight", loss.tv_weight, 0, 1e12),
+        _within("optimizer.iterations", optimizer.iterations, 1, 100_000),
+        _within("optimizer.scales", optimizer.scales, 1, 8),
+        _within("optimizer.learning_rate", optimizer.learning_rate, 1e-6, 100),
+        _within("optimizer.history", optimizer.history, 1, 200),
+    ]
+    if encoder.levels is not None:
+        found.append(_within("encoder.levels", encoder.levels, 1, 6))
+    for key, layers in (("style", encoder.style_layers), ("content", encoder.content_layers)):
+        if layers is not None and not layers:
+            found.append(f"encoder.{key}_layers is empty; name a layer or leave it null")
+    if loss.layer_weights is not None:
+        found += [_within("loss.layer_weights", weight, 0, 1e12) for weight in loss.layer_weights]
+        if not sum(loss.layer_weights) > 0:
+            found.append("loss.layer_weights are all 0; give one of them a weight")
+    for region, style in settings.styles.items():
+        if not isinstance(style, str):
+            found.append(f"styles.{region}={style} is not the path or name of a picture")
+    return found
+
+
+def _one_of(key: str, value: str, choices: list[str]) -> str:
+    return "" if value in choices else f"{key}={value} is not one of {', '.join(choices)}"
+
+
+def _within(key: str, value: float, low: float, high: float) -> str:
+    # Written so that NaN, too, is outside.
+    return "" if low <= value <= high else f"{key}={value} is outside {low:g} to {high:g}"

@@ -1,0 +1,172 @@
+"""Write: what a run leaves behind."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from pipeline.engine import LossRow
+from pipeline.errors import UserError
+from pipeline.networks.segmenters import VOC_CLASSES
+from pipeline.read import tensor_to_array
+
+_OVERLAY = 0.5
+
+
+def voc_palette() -> npt.NDArray[np.uint8]:
+    """PASCAL VOC's colour map, (256, 3): the bits of the class number, spread over RGB."""
+    numbers = np.arange(256)
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    for shift in range(8):
+        for channel in range(3):
+            bit = (numbers >> (3 * shift + channel)) & 1
+            colours[:, channel] |= (bit << (7 - shift)).astype(np.uint8)
+    return colours
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that results can be written, before the work is done.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the output folder {folder}: {error.strerror}; "
+            "choose another with hydra.run.dir=FOLDER"
+        ) from None
+
+
+def save_picture(picture: Tensor, path: Path) -> None:
+    """Write (1, 3, H, W) in [0, 1] as an 8-bit sRGB PNG."""
+    _save(Image.fromarray(tensor_to_array(picture)), path)
+
+
+def save_mask(mask: Tensor, path: Path) -> None:
+    """Write (1, 1, H, W) in [0, 1] as an 8-bit grey PNG."""
+    levels = (mask[0, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+    _save(Image.fromarray(levels), path)
+
+
+def save_labels(labels: Tensor, path: Path) -> None:
+    """Write (H, W) class numbers as a palette PNG in PASCAL VOC's colours."""
+    picture = Image.fromarray(labels.cpu().numpy().astype(np.uint8))
+    picture.putpalette(voc_palette().tobytes())
+    _save(picture, path)
+
+
+def save_overlay(content: Tensor, labels: Tensor, path: Path) -> None:
+    """Write the photograph with its classes tinted, outlined and named.
+
+    Args:
+        content: (1, 3, H, W) in [0, 1].
+        labels: (H, W) class numbers.
+        path: of the PNG.
+    """
+    numbers = labels.cpu().numpy()
+    photograph = tensor_to_array(content).astype(np.float32)
+    tint = voc_palette()[numbers].astype(np.float32)
+    share = np.where(numbers > 0, _OVERLAY, 0.0)[..., None]
+    edge = np.zeros(numbers.shape, dtype=bool)
+    edge[1:] |= numbers[1:] != numbers[:-1]
+    edge[:, 1:] |= numbers[:, 1:] != numbers[:, :-1]
+    mixed = photograph * (1 - share) + tint * share
+    mixed[edge] = 255
+    picture = Image.fromarray(mixed.round().astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    size = max(11, round(min(picture.size) / 24))
+    for number in np.unique(numbers):
+        x, y = _anchor(numbers == number)
+        name = f"{VOC_CLASSES[number]} {(numbers == number).mean():.0%}"
+        _label(draw, name, x, y, size, picture.size)
+    _save(picture, path)
+
+
+def save_losses(curve: Sequence[LossRow], folder: Path) -> None:
+    """Write ``losses.csv`` and ``losses.png``."""
+    columns = [column.name for column in fields(LossRow)]
+    with _replacing(folder / "losses.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in curve)
+    _finish(folder / "losses.csv")
+    _plot(curve, _replacing(folder / "losses.png"))
+    _finish(folder / "losses.png")
+
+
+def save_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write a summary as JSON."""
+    _replacing(path).write_text(json.dumps(summary, indent=2) + "\n")
+    _finish(path)
+
+
+def _plot(curve: Sequence[LossRow], path: Path) -> None:
+    # Matplotlib takes a second to import; runs that only segment do without. The figure class
+    # needs no display and leaves matplotlib's global state alone.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    steps = range(len(curve))
+    for term in ("total", "content", "style", "tv"):
+        values = [max(getattr(row, term), 0.0) for row in curve]
+        if any(values):
+            axes.plot(steps, values, label=term, linewidth=2 if term == "total" else 1)
+    for step, (before, row) in enumerate(zip(curve, curve[1:], strict=False), start=1):
+        if (before.stage, before.scale) != (row.stage, row.scale):
+            axes.axvline(step, color="0.8", linewidth=1, zorder=0)
+    axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log")
+    if curve:
+        axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120, format="png")
+
+
+def _anchor(inside: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """The point of a region farthest from its border, (x, y)."""
+    import cv2
+
+    padded = np.pad(inside.astype(np.uint8), 1)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
+    row, column = np.unravel_index(int(distance.argmax()), distance.shape)
+    return int(column) - 1, int(row) - 1
+
+
+def _label(
+    draw: ImageDraw.ImageDraw, name: str, x: int, y: int, size: int, picture: tuple[int, int]
+) -> None:
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = draw.textbbox((0, 0), name, font=font)
+    width, height = right - left, bottom - top
+    x = round(min(max(x - width / 2, 4), max(4, picture[0] - width - 4)))
+    y = round(min(max(y - height / 2, 4), max(4, picture[1] - height - 4)))
+    box = (x - 4, y - 3, x + width + 4, y + height + 3)
+    draw.rounded_rectangle(box, radius=4, fill=(0, 0, 0))
+    draw.text((x - left, y - top), name, font=font, fill=(255, 255, 255))
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(_replacing(path), format="PNG")
+    _finish(path)
+
+
+def _replacing(path: Path) -> Path:
+    """Where a file is written until it is whole, so that no half-written one is ever seen."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def _finish(path: Path) -> None:
+    _replacing(path).replace(path)
