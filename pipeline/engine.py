@@ -13,13 +13,14 @@ from torch import Tensor
 from pipeline import losses
 from pipeline.masks import drop_vanishing, layer_mask
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.optimizers import PictureLBFGS
 
 log = logging.getLogger(__name__)
 
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
 SMALLEST_SCALE = 48
-#: Weight of the mean squared excess of pixels over [0, 1].
-RANGE_WEIGHT = 100.0
+#: Weight of the mean squared excess of pixels over [0, 1], in units of the loss at the start.
+RANGE_WEIGHT = 5.0
 
 
 @dataclass(frozen=True)
@@ -262,48 +263,40 @@ class Engine:
         scale: int,
         record: Progress,
     ) -> Tensor:
-        painted = start.clone().requires_grad_()
-        best = (math.inf, start)
-        iteration = 0
+        painted = start.clone(memory_format=torch.contiguous_format).requires_grad_()
+        best, best_loss, unit = start, math.inf, math.nan
 
         def show() -> Tensor:
             return content + mask * (painted - content)
 
-        def evaluate() -> Tensor:
-            nonlocal best, iteration
+        def evaluate() -> float:
+            nonlocal best, best_loss, unit
             painted.grad = None
             terms = self._losses(show(), targets)
             # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
-            outside = RANGE_WEIGHT * (painted - painted.clamp(0, 1)).square().mean()
-            total = torch.stack([*terms, outside]).sum()
+            if math.isnan(unit):
+                unit = sum(float(term.detach()) for term in terms)
+            outside = (painted - painted.clamp(0, 1)).square().mean()
+            total = torch.stack([*terms, RANGE_WEIGHT * unit * outside]).sum()
             total.backward()  # type: ignore[no-untyped-call]
             values = [float(value.detach()) for value in (total, *terms)]
-            if values[0] < best[0]:
-                best = (values[0], painted.detach().clone())
+            if values[0] < best_loss:
+                best, best_loss = painted.detach().clone(), values[0]
             record(LossRow(stage, scale, iteration, *values))
-            iteration += 1
-            return total
+            return values[0]
 
-        optimizer = self._optimizer(painted, iterations)
-        while iteration < iterations:
+        optimizer = self._optimizer(painted)
+        for iteration in range(iterations):
             optimizer.step(evaluate)
         with torch.no_grad():
-            painted.copy_(best[1].clamp(0, 1))
+            painted.copy_(best.clamp(0, 1))
             return show()
 
-    def _optimizer(self, painted: Tensor, iterations: int) -> torch.optim.Optimizer:
+    def _optimizer(self, painted: Tensor) -> PictureLBFGS | torch.optim.Adam:
         plan = self.descent
         if plan.optimizer == "adam":
             return torch.optim.Adam([painted], lr=plan.learning_rate)
-        return torch.optim.LBFGS(
-            [painted],
-            lr=plan.learning_rate,
-            max_iter=iterations,
-            max_eval=iterations,
-            tolerance_grad=0,
-            tolerance_change=0,
-            history_size=plan.history,
-        )
+        return PictureLBFGS(painted, plan.learning_rate, plan.history)
 
 
 _CONTENT_LOSS = {

@@ -53,7 +53,7 @@ def check_names(names: Sequence[str]) -> None:
 def region_masks(segmentation: Segmentation, names: Sequence[str]) -> dict[str, Tensor]:
     """Soft masks of the named regions.
 
-    The class probabilities are sharpened, p -> smoothstep between 0.2 and 0.8, and normalised to
+    The class probabilities are sharpened, p -> smoothstep between 0.35 and 0.65, and normalised to
     add up to 1, so that masks are 0 or 1 but for a narrow edge, and neighbours meet without a gap.
 
     Args:
@@ -89,10 +89,10 @@ def region_masks(segmentation: Segmentation, names: Sequence[str]) -> dict[str, 
 
 def _sharpen(segmentation: Segmentation) -> dict[str, Tensor]:
     stacked = torch.cat([*segmentation.probabilities.values()], dim=1)
-    step = ((stacked - 0.2) / 0.6).clamp(0, 1)
+    step = ((stacked - 0.35) / 0.3).clamp(0, 1)
     step = step * step * (3 - 2 * step)
     total = step.sum(1, keepdim=True)
-    # Where no class reaches 0.2 the most probable one has the pixel.
+    # Where no class reaches 0.35 the most probable one has the pixel.
     winner = torch.zeros_like(stacked).scatter_(1, stacked.argmax(1, keepdim=True), 1.0)
     sharp = torch.where(total > 1e-6, step / total.clamp_min(1e-6), winner)
     return {name: sharp[:, k : k + 1] for k, name in enumerate(segmentation.probabilities)}

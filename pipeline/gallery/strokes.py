@@ -67,10 +67,33 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.maximum(lengths, 1e-12))
 
 
-def turned(field: Floats, degrees: float) -> Floats:
-    """A field of directions (H, W, 2) with every direction turned by the same angle."""
+def turned(field: Floats, degrees: Floats | float) -> Floats:
+    """A field of directions (H, W, 2) turned by one angle, or by one a pixel (H, W)."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.asarray(field @ np.array([[cosine, sine], [-sine, cosine]]))
+    x, y = field[..., 0], field[..., 1]
+    return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=-1)
+
+
+def smooth_curve(knots: list[tuple[float, float]], points: int) -> Floats:
+    """A Catmull-Rom spline through knots, (points, 2)."""
+    inner = np.array(knots, np.float64)
+    knot = np.concatenate([2 * inner[:1] - inner[1:2], inner, 2 * inner[-1:] - inner[-2:-1]])
+    place = np.linspace(0, len(inner) - 1, points)
+    first = np.minimum(place.astype(np.int64), len(inner) - 2)
+    t = (place - first)[:, None]
+    a, b, c, d = (knot[first + offset] for offset in range(4))
+    return np.asarray(
+        b
+        + t * (c - a) / 2
+        + t**2 * (2 * a - 5 * b + 4 * c - d) / 2
+        + t**3 * (3 * b - a - 3 * c + d) / 2
+    )
+
+
+def resampled(path: Floats, points: int) -> Floats:
+    """A path (T, 2) with another number of points, (points, 2)."""
+    place, old = np.linspace(0, 1, points), np.linspace(0, 1, len(path))
+    return np.stack([np.interp(place, old, path[:, axis]) for axis in range(2)], axis=-1)
 
 
 def scatter(rng: np.random.Generator, height: int, width: int, spacing: float) -> Floats:
@@ -111,7 +134,7 @@ def trace(
         Paths (S, points, 2), in order from one end to the other.
     """
     half = points // 2
-    step = np.broadcast_to(np.asarray(lengths) / (points - 1), len(starts))[:, None]
+    step = np.full(len(starts), lengths)[:, None] / (points - 1)
     home = None if labels is None else at(labels, starts)
     sides = []
     for sign in (-1.0, 1.0):
@@ -158,13 +181,13 @@ def brush(
         body: thickness of the paint in [0, 1].
     """
     count, length = paths.shape[:2]
-    bristles = max(3, round(width / 1.25))
+    bristles = max(3, round(width / 0.95))
     offsets = np.linspace(-0.5, 0.5, bristles)
     distance = np.minimum(np.linspace(0, 1, length), np.linspace(1, 0, length)) * 2
     opening = 1 - taper * (1 - np.minimum(distance / 0.5, 1.0)) ** 1.5
     widths = width * rng.uniform(0.75, 1.15, count)
-    across = offsets[None, :] + rng.normal(0, 0.25 / bristles, (count, bristles))
-    across = across[:, :, None] * widths[:, None, None] * opening  # (S, bristles, T)
+    sides: Floats = offsets[None, :] + rng.normal(0, 0.25 / bristles, (count, bristles))
+    across = sides[:, :, None] * widths[:, None, None] * opening  # (S, bristles, T)
     trails = paths[:, None] + normals(paths)[:, None] * across[..., None]
     shades = rng.normal(0, streak, (count, bristles, 1))
     tints = rng.normal(0, streak * 0.35, (count, bristles, 3))
@@ -175,7 +198,7 @@ def brush(
     first = rng.integers(0, max(1, length // 5), (count, bristles)).tolist()
     last = (length - rng.integers(0, max(1, length // 4), (count, bristles))).tolist()
     pixels = _fixed(trails)
-    thickness = max(1, round(width / bristles * SUPERSAMPLING + 0.8))
+    thickness = max(1, round(width / bristles * SUPERSAMPLING + 0.3))
     for stroke in range(count):
         for bristle in rng.permutation(bristles).tolist():
             trail = pixels[stroke, bristle, first[stroke][bristle] : last[stroke][bristle]]
@@ -199,6 +222,12 @@ def pen(canvas: Pixels, paths: Floats, widths: Floats, colours: Floats) -> None:
         cv2.fillPoly(canvas, [outline], (*colour, 0), cv2.LINE_AA, _SHIFT)
 
 
+def fill(canvas: Pixels, outline: Floats, colour: Floats) -> None:
+    """Fill an outline (N, 2) with one colour (3,) in [0, 255]."""
+    ink = (*colour.tolist(), 0)
+    cv2.fillPoly(canvas, [_fixed(outline)], ink, cv2.LINE_AA, _SHIFT)
+
+
 def spaced(paths: Floats, height: int, width: int, gap: Floats, shortest: int = 5) -> list[Floats]:
     """Of many candidate paths keep what leaves a gap to the paths kept before.
 
@@ -216,7 +245,7 @@ def spaced(paths: Floats, height: int, width: int, gap: Floats, shortest: int = 
     """
     taken = np.zeros((height * 2, width * 2), np.uint8)
     cells = np.round(paths * 2).astype(np.int32)
-    inside = ((cells >= 0) & (cells < (width * 2, height * 2))).all(-1)
+    inside = np.all((cells >= 0) & (cells < (width * 2, height * 2)), axis=-1)
     rows = np.clip(cells[..., 1], 0, height * 2 - 1)
     columns = np.clip(cells[..., 0], 0, width * 2 - 1)
     kept = []
@@ -246,7 +275,7 @@ def finish(canvas: Pixels, relief: float) -> Pixels:
     Returns:
         (H, W, 3) uint8, red first.
     """
-    height = cv2.GaussianBlur(canvas[..., 3], (0, 0), 1.1).astype(np.float32)
+    height = cv2.GaussianBlur(canvas[..., 3], (0, 0), 0.9).astype(np.float32)
     slope = cv2.Sobel(height, cv2.CV_32F, 1, 0) + cv2.Sobel(height, cv2.CV_32F, 0, 1)
     light = np.clip(1 + relief * slope / 1000, 0.72, 1.3)
     lit = np.clip(canvas[..., :3] * light[..., None], 0, 255)

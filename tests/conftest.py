@@ -1,0 +1,60 @@
+"""Small synthetic pictures, never square, and a tiny encoder."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import PyramidEncoder
+
+
+def tiny_features(seed: int = 0) -> nn.Sequential:
+    """Two blocks of random convolutions: conv1_1, conv1_2, pool1, conv2_1."""
+    generator = torch.Generator().manual_seed(seed)
+    features = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(6, 6, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2, 2),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.3, generator=generator)
+            nn.init.zeros_(module.bias)
+    return features.requires_grad_(False)
+
+
+@pytest.fixture
+def encoder() -> PyramidEncoder:
+    return PyramidEncoder(Encoder(tiny_features()), levels=1)
+
+
+@pytest.fixture
+def content() -> Tensor:
+    """(1, 3, 61, 83): a bright disc on a gradient, values multiples of 1/255."""
+    rows, columns = np.mgrid[:61, :83]
+    disc = (rows - 30) ** 2 + (columns - 40) ** 2 < 18**2
+    picture = np.stack([rows * 3, columns * 2, 255 * disc], axis=-1).astype(np.uint8)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.fixture
+def disc() -> Tensor:
+    """(1, 1, 61, 83): the disc of `content` as a mask."""
+    rows, columns = np.mgrid[:61, :83]
+    inside = (rows - 30) ** 2 + (columns - 40) ** 2 < 18**2
+    return torch.from_numpy(inside).float()[None, None]
+
+
+@pytest.fixture
+def stripes() -> Tensor:
+    """(1, 3, 50, 70): red and white stripes."""
+    rows = torch.arange(50).view(1, 1, 50, 1).expand(1, 3, 50, 70)
+    stripe = ((rows // 4) % 2).float()
+    stripe = stripe.clone()
+    stripe[:, 0] = 0.9
+    return stripe

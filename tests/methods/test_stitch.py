@@ -1,0 +1,74 @@
+"""Stitch: a canvas in the content's layout, one optimisation."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.engine import Descent, Engine, Objective
+from pipeline.methods.stitch import stitch, style_canvas
+from pipeline.networks.pyramid import PyramidEncoder
+
+
+@pytest.fixture
+def engine(encoder: PyramidEncoder) -> Engine:
+    objective = Objective(
+        "balanced", 1.0, 100.0, 0.0, {"relu1_1": 0.5, "relu2_1": 0.5}, ["relu2_1"]
+    )
+    return Engine(encoder, objective, Descent("lbfgs", 20, 1, 1.0))
+
+
+def test_the_canvas_has_the_contents_layout(content: Tensor, disc: Tensor) -> None:
+    # A style of two halves, to see that it is scaled to cover the disc's box and centred there.
+    style = torch.zeros(1, 3, 20, 20)
+    style[..., 10:, :] = 1
+    canvas = style_canvas(content, {"disc": disc}, {"disc": style})
+    outside = (disc == 0).expand_as(content)
+    assert torch.equal(canvas[outside], content[outside])
+    assert canvas[0, :, 16, 40].max() < 0.01
+    assert canvas[0, :, 44, 40].min() > 0.99
+
+
+def test_a_wide_style_covers_a_tall_region(content: Tensor, stripes: Tensor) -> None:
+    tall = torch.zeros(1, 1, 61, 83)
+    tall[..., 5:60, 30:40] = 1
+    canvas = style_canvas(content, {"tall": tall}, {"tall": stripes})
+    assert canvas[0, 0, 5:60, 30:40].min().item() == pytest.approx(0.9, abs=1e-4)
+
+
+@pytest.mark.parametrize("gram", ["masked", "global"])
+def test_paints_inside_only(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor, gram: str
+) -> None:
+    rows = []
+    done = stitch(
+        content, {"disc": disc}, {"disc": stripes}, engine, rows.append, gram=gram, margin=4
+    )
+    outside = (disc == 0).expand_as(content)
+    assert torch.equal(done.pictures["disc"][outside], content[outside])
+    assert (done.pictures["disc"] - content).abs().max() > 0.05
+    assert len(rows) == len(done.curve) == 20
+    assert set(done.extra) == {"style_canvas"}
+
+
+def test_global_and_masked_differ(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    masked, everywhere = (
+        stitch(
+            content, {"disc": disc}, {"disc": stripes}, engine, lambda row: None,
+            gram=gram, margin=4,
+        ).pictures["disc"]
+        for gram in ("masked", "global")
+    )
+    assert (masked - everywhere).abs().mean() > 1e-3
+
+
+def test_two_regions_are_painted_by_one_optimisation(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    masks = {"disc": disc, "rest": 1 - disc}
+    styles = {"disc": stripes, "rest": stripes.flip(1)}
+    done = stitch(content, masks, styles, engine, lambda row: None, gram="masked", margin=4)
+    assert len(done.curve) == 20
+    assert done.pictures["disc"] is done.pictures["rest"]
+    assert {row.stage for row in done.curve} == {"stitch"}

@@ -1,0 +1,58 @@
+"""The compact encoder has the layers that losses read, at VGG-19's widths, and its weights fit."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import vgg19
+
+from pipeline.networks import compact_encoder, encoders, weights
+from pipeline.networks.encoder import Encoder
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1")
+FILE = weights.BUNDLED / "compact_encoder.safetensors"
+
+
+def test_layers_have_the_shapes_of_vgg19() -> None:
+    picture = torch.rand(2, 3, 37, 54)
+    compact = Encoder(compact_encoder.features())
+    original = Encoder(vgg19(init_weights=False).features[:12])
+    with torch.no_grad():
+        ours, theirs = compact(picture, LAYERS), original(picture, LAYERS)
+    assert {layer: tuple(ours[layer].shape) for layer in LAYERS} == {
+        "relu1_1": (2, 64, 37, 54),
+        "relu2_1": (2, 128, 18, 27),
+        "relu3_1": (2, 256, 9, 13),
+    }
+    assert all(ours[layer].shape == theirs[layer].shape for layer in LAYERS)
+
+
+def test_is_half_of_vgg19_to_relu3_1() -> None:
+    features = compact_encoder.features()
+    assert sum(parameter.numel() for parameter in features.parameters()) == 278_752
+    assert [m.out_channels for m in features if isinstance(m, nn.Conv2d)] == [64, 32, 128, 64, 256]
+    assert list(features.state_dict())[:3] == ["0.weight", "0.bias", "2.weight"]
+    assert [module.inplace for module in features if isinstance(module, nn.ReLU)] == [False] * 5
+
+
+def test_bundled_file_is_half_precision_and_loads() -> None:
+    state = weights.read_state_dict(FILE)
+    wanted = compact_encoder.features().state_dict()
+    assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in wanted.items()}
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
+    assert FILE.stat().st_size < 600_000
+    loaded = encoders.load("compact", None, torch.device("cpu"))
+    assert loaded.source.kind == "bundled"
+    features = loaded.module(torch.rand(1, 3, 48, 66), ["relu3_1"])["relu3_1"]
+    assert features.dtype == torch.float32
+    assert torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_bundled_channels_vary_by_about_one(layer: str) -> None:
+    # They predict the teacher's channels divided by their standard deviations.
+    loaded = encoders.load("compact", None, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 12, 16, generator=generator)
+    picture = nn.functional.interpolate(picture, size=(96, 128), mode="bilinear")
+    deviation = loaded.module(picture, [layer])[layer].std((0, 2, 3))
+    assert 0.2 < float(deviation.mean()) < 3

@@ -1,0 +1,79 @@
+"""Encoders by name: official weights' code path with seeded random ones, and the bundled one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import vgg19
+
+from pipeline.errors import UserError
+from pipeline.networks import encoders, weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Random weights where torchvision would have cached its own."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    torch.manual_seed(0)
+    state = {f"features.{k}": v for k, v in vgg19(weights=None).features.state_dict().items()}
+    path = weights.cached_file(encoders.RECIPES["vgg19"].url)
+    path.parent.mkdir(parents=True)
+    torch.save(state, path)
+    return state
+
+
+def test_auto_prefers_cached_official_weights(official: dict[str, torch.Tensor]) -> None:
+    loaded = encoders.load("auto", None, CPU)
+    assert (loaded.source.network, loaded.source.kind) == ("vgg19", "official")
+    assert loaded.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    assert loaded.content_layers == ("relu4_2",)
+    assert loaded.module.levels == 1
+    first = loaded.module.encoder.features[0].weight
+    torch.testing.assert_close(first, official["features.0.weight"])
+    features = loaded.module(torch.rand(1, 3, 45, 61), ["relu5_1"])["relu5_1"]
+    assert features.shape == (1, 512, 2, 3)
+
+
+def test_auto_falls_back_to_the_bundled_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    loaded = encoders.load("auto", None, CPU)
+    assert (loaded.source.network, loaded.source.kind) == ("compact", "bundled")
+    assert loaded.module.levels == 3
+
+
+def test_a_partial_file_is_enough_for_the_layers_it_covers(tmp_path: Path) -> None:
+    state = vgg19(weights=None).features[:12].state_dict()
+    file = tmp_path / "part.safetensors"
+    save_file({f"features.{key}": tensor for key, tensor in state.items()}, file)
+    layers = {"style_layers": ["relu1_1", "relu3_1"], "content_layers": ["relu2_1"]}
+    loaded = encoders.load("vgg19", file, CPU, **layers)
+    assert loaded.source.kind == "file"
+    assert len(loaded.module.encoder.features) == 12
+    with pytest.raises(UserError, match=r"lacks the weights of conv3_2, .*conv5_1"):
+        encoders.load("vgg19", file, CPU)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    state = vgg19(weights=None).features[:12].state_dict()
+    state["5.weight"] = torch.zeros(1, 2, 3, 3)
+    save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(UserError, match=r"5.weight is \(1, 2, 3, 3\)"):
+        encoders.load(
+            "vgg19", tmp_path / "odd.safetensors", CPU,
+            style_layers=["relu3_1"], content_layers=["relu3_1"],
+        )
+
+
+def test_unknown_layers_are_named() -> None:
+    with pytest.raises(UserError, match=r"compact has no layer relu9_1; it has relu1_1"):
+        encoders.load("compact", None, CPU, style_layers=["relu9_1"])
+
+
+def test_auto_with_a_file_asks_for_the_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="encoder=vgg19"):
+        encoders.load("auto", tmp_path / "any.pth", CPU)

@@ -1,0 +1,52 @@
+"""Blending: bit-identical outside, soft inside, no photograph between two styles."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.blend import blend, feather_inside
+
+
+@pytest.fixture
+def halves() -> dict[str, Tensor]:
+    """Two regions that share the middle rows of a picture, side by side."""
+    left = torch.zeros(1, 1, 40, 60)
+    left[..., 10:30, 5:30] = 1
+    right = torch.zeros(1, 1, 40, 60)
+    right[..., 10:30, 30:55] = 1
+    return {"left": left, "right": right}
+
+
+def test_feathering_stays_inside(halves: dict[str, Tensor]) -> None:
+    mask = halves["left"]
+    soft = feather_inside(mask, 4)
+    assert (soft <= mask).all()
+    assert soft[0, 0, 20, 17] == 1
+    edge = soft[0, 0, 20, 5:12]
+    assert 0 < edge[0] < 0.5
+    assert (edge.diff() >= 0).all()
+    assert torch.equal(feather_inside(mask, 0), mask)
+
+
+@pytest.mark.parametrize("feather", [0, 2, 7.5])
+def test_outside_is_identical(feather: float, halves: dict[str, Tensor]) -> None:
+    content = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    painted = dict.fromkeys(halves, 1 - content)
+    result = blend(content, painted, halves, feather)
+    outside = (halves["left"] + halves["right"] == 0).expand_as(content)
+    assert torch.equal(result[outside], content[outside])
+    inside = result[..., 20, 17], 1 - content[..., 20, 17]
+    torch.testing.assert_close(*inside, atol=0.01 * feather, rtol=0)
+
+
+def test_no_photograph_shows_between_two_styles(halves: dict[str, Tensor]) -> None:
+    content = torch.zeros(1, 3, 40, 60)
+    painted = {"left": torch.full_like(content, 0.4), "right": torch.full_like(content, 0.8)}
+    result = blend(content, painted, halves, 6)
+    border = result[0, 0, 20, 24:36]
+    assert border.min() >= 0.4 - 1e-5
+    assert (border.diff() >= -1e-5).all()
+    assert border[6].item() == pytest.approx(0.6, abs=0.05)
+    hard = blend(content, painted, halves, 0)
+    assert hard[0, 0, 20, 29].item() == pytest.approx(0.4)
+    assert hard[0, 0, 20, 30].item() == pytest.approx(0.8)

@@ -1,0 +1,111 @@
+"""The engine paints: losses fall, pixels outside stay, regions of any size are equally strong."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.engine import Descent, Engine, Guide, Objective
+from pipeline.networks.pyramid import PyramidEncoder
+
+
+def objective(kind: str = "balanced", style_weight: float = 10.0) -> Objective:
+    return Objective(
+        kind, 1.0, style_weight, 0.0, {"relu1_1": 0.5, "relu2_1": 0.5}, ["relu2_1"]
+    )
+
+
+@pytest.fixture
+def engine(encoder: PyramidEncoder) -> Engine:
+    return Engine(encoder, objective(style_weight=1e3), Descent("lbfgs", 30, 1, 1.0))
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", 1.0), ("adam", 0.02)])
+@pytest.mark.parametrize("kind", ["balanced", "gatys"])
+def test_the_loss_falls(
+    encoder: PyramidEncoder,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    optimizer: str,
+    rate: float,
+    kind: str,
+) -> None:
+    engine = Engine(encoder, objective(kind, 1e4), Descent(optimizer, 30, 1, rate))
+    painting = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc")
+    totals = [row.total for row in painting.curve]
+    assert len(totals) == 30
+    assert min(totals) < 0.7 * totals[0]
+    assert all(math.isfinite(total) for total in totals)
+
+
+def test_pixels_outside_the_mask_stay(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    painted = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
+    outside = (disc == 0).expand_as(content)
+    assert torch.equal(painted[outside], content[outside])
+    assert (painted - content)[~outside].abs().mean() > 0.02
+    assert painted.min() >= 0
+    assert painted.max() <= 1
+
+
+def test_the_region_comes_nearer_to_its_style(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    guide = Guide("disc", stripes, disc)
+    painted = engine.paint(content, disc, [guide], "disc").picture
+    before, after = engine.style_distance(content, guide), engine.style_distance(painted, guide)
+    assert after < 0.75 * before
+
+
+def test_the_style_is_at_no_distance_from_itself(engine: Engine, stripes: Tensor) -> None:
+    assert engine.style_distance(stripes, Guide("all", stripes)) == pytest.approx(0, abs=1e-3)
+
+
+def test_scales_share_the_iterations_and_end_at_full_size(
+    encoder: PyramidEncoder, stripes: Tensor
+) -> None:
+    content = torch.rand(1, 3, 201, 230, generator=torch.Generator().manual_seed(0))
+    engine = Engine(encoder, objective(), Descent("lbfgs", 20, 3, 1.0))
+    painting = engine.paint(content, torch.ones(1, 1, 201, 230), [Guide("all", stripes)], "all")
+    scales = [row.scale for row in painting.curve]
+    assert len(scales) == 20
+    assert sorted(set(scales), reverse=True) == [4, 2, 1]
+    assert scales == sorted(scales, reverse=True)
+    assert scales.count(4) > scales.count(1)
+    assert painting.picture.shape == content.shape
+
+
+def test_the_rows_terms_add_up(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    row = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").curve[0]
+    # At the start the picture is the content: in range, and without content loss.
+    assert row.content == pytest.approx(0, abs=1e-6)
+    assert row.total == pytest.approx(row.content + row.style + row.tv, rel=1e-5)
+
+
+def test_a_guides_strength_does_not_depend_on_the_regions_area(
+    engine: Engine, content: Tensor, stripes: Tensor
+) -> None:
+    # Content that repeats: a region of one tile and one of four have the same Gram matrices.
+    tile = content[..., :40, :40]
+    repeated = torch.cat([torch.cat([tile, tile], 2)] * 2, 3)
+    engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
+    losses = []
+    for side in (40, 80):
+        mask = torch.zeros(1, 1, 80, 80)
+        mask[..., :side, :side] = 1
+        losses.append(engine.paint(repeated, mask, [Guide("r", stripes, mask)], "r").curve[0].style)
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_the_same_input_gives_the_same_picture(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    first = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
+    second = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
+    assert torch.equal(first, second)

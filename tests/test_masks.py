@@ -1,0 +1,63 @@
+"""Masks arrive at exactly the layers' sizes, at odd picture sizes too."""
+
+import logging
+
+import pytest
+import torch
+from torchvision.models import vgg19
+
+from pipeline import masks
+from pipeline.networks.encoder import Encoder, Window
+from pipeline.networks.pyramid import PyramidEncoder
+from tests.conftest import tiny_features
+
+HALF = Window(2, 2, 0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 83), (33, 47), (100, 35)])
+def test_sizes_match_the_features_of_vgg19(height: int, width: int) -> None:
+    encoder = PyramidEncoder(Encoder(vgg19(weights=None).features), levels=2)
+    layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_2", "relu5_1", "relu2_1/2", "relu4_1/2"]
+    with torch.no_grad():
+        features = encoder(torch.rand(1, 3, height, width), layers)
+    for layer, feature in features.items():
+        mask = masks.layer_mask(torch.rand(1, 1, height, width), encoder.windows(layer))
+        assert mask.shape[2:] == feature.shape[2:], layer
+
+
+def test_values_are_the_share_of_the_pooling_cell() -> None:
+    mask = torch.tensor([[[[1.0, 1, 0, 0, 9], [1, 0, 0, 0, 9], [9, 9, 9, 9, 9]]]])
+    # Odd rows and columns at the end are dropped, as max pooling drops them.
+    expected = torch.tensor([[[[0.75, 0.0]]]])
+    torch.testing.assert_close(masks.layer_mask(mask, [HALF]), expected)
+
+
+def test_padding_does_not_darken_the_border() -> None:
+    ones = torch.ones(1, 1, 9, 7)
+    assert masks.layer_mask(ones, [Window(3, 2, 1)]).min() == 1
+
+
+def test_a_vanishing_region_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    there = {"relu1_1": torch.ones(1, 1, 3, 3), "relu2_1": torch.full((1, 1, 1, 1), 0.5)}
+    with caplog.at_level(logging.WARNING):
+        kept = masks.drop_vanishing(there, "cat")
+    assert list(kept) == ["relu1_1"]
+    assert "cat" in caplog.text
+    assert "relu2_1" in caplog.text
+    assert "0.5" in caplog.text
+
+
+def test_a_tiny_region_keeps_its_largest_layer() -> None:
+    there = {"relu1_1": torch.full((1, 1, 1, 2), 0.9), "relu2_1": torch.full((1, 1, 1, 1), 0.4)}
+    assert list(masks.drop_vanishing(there, "cat", warn=False)) == ["relu1_1"]
+
+
+def test_an_empty_region_keeps_nothing() -> None:
+    assert masks.drop_vanishing({"relu1_1": torch.zeros(1, 1, 2, 2)}, "cat", warn=False) == {}
+
+
+def test_windows_count_strided_layers_only() -> None:
+    encoder = PyramidEncoder(Encoder(tiny_features()), levels=3)
+    assert encoder.windows("relu1_2") == []
+    assert encoder.windows("relu2_1") == [HALF]
+    assert encoder.windows("relu2_1/4") == [HALF, HALF, HALF]

@@ -1,0 +1,81 @@
+"""Segmentation at the picture's own size, with a segmenter that looks at colours."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.networks.segmenters import VOC_CLASSES
+from pipeline.segment import Refinement, segment
+
+CAT, DOG = VOC_CLASSES.index("cat"), VOC_CLASSES.index("dog")
+
+
+class ByColour(nn.Module):
+    """Red is a cat, green a dog, all else background; a quarter of the picture's size."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        self.seen = picture.shape
+        small = nn.functional.avg_pool2d(picture, 4, ceil_mode=True)
+        scores = torch.zeros(1, 21, *small.shape[2:])
+        scores[:, 0] = 10
+        scores[:, CAT] = 20 * small[:, 0]
+        scores[:, DOG] = 20 * small[:, 1]
+        return scores
+
+
+@pytest.fixture
+def picture() -> Tensor:
+    picture = torch.zeros(1, 3, 61, 83)
+    picture[:, 0, 10:40, 10:50] = 1
+    picture[:, 1, 50:53, 70:73] = 1  # 9 pixels, 0.2%
+    return picture
+
+
+@pytest.mark.parametrize("refinement", [None, Refinement(16, 1e-4)])
+def test_finds_the_regions_at_full_size(picture: Tensor, refinement: Refinement | None) -> None:
+    found = segment(picture, ByColour(), refinement=refinement, min_share=0.01)
+    assert list(found.shares) == ["background", "cat"]
+    assert found.labels.shape == (61, 83)
+    assert found.labels[25, 30] == CAT
+    assert found.labels[5, 5] == 0
+    total = torch.cat([*found.probabilities.values()], dim=1).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert found.shares["cat"] == pytest.approx(30 * 40 / (61 * 83), rel=0.15)
+
+
+def test_refinement_brings_the_edge_to_the_picture(picture: Tensor) -> None:
+    wanted = torch.zeros(61, 83, dtype=torch.bool)
+    wanted[10:40, 10:50] = True
+    errors = [
+        int(((segment(picture, ByColour(), refinement=r).labels == CAT) != wanted).sum())
+        for r in (None, Refinement(32, 1e-4))
+    ]
+    assert errors[0] > 50
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_small_classes_go_to_the_next_probable_one(picture: Tensor) -> None:
+    assert "dog" in segment(picture, ByColour(), min_share=0).shares
+    assert "dog" not in segment(picture, ByColour(), min_share=0.01).shares
+
+
+def test_the_network_sees_at_most_size(picture: Tensor) -> None:
+    segmenter = ByColour()
+    found = segment(picture, segmenter, size=40)
+    assert segmenter.seen == (1, 3, 29, 40)
+    assert found.labels.shape == (61, 83)
+    segment(picture, segmenter, size=400)
+    assert segmenter.seen == (1, 3, 61, 83)
+
+
+def test_mirroring_averages_both_views(picture: Tensor) -> None:
+    class LeftIsCat(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 8, 10)
+            scores[:, CAT, :, :5] = 50
+            scores[:, 0, :, 5:] = 50
+            return scores
+
+    probability = segment(picture, LeftIsCat(), min_share=0).probabilities["cat"]
+    assert probability.mean().item() == pytest.approx(0.5, abs=1e-3)
+    assert probability.std() < 1e-3

@@ -1,0 +1,176 @@
+"""A few steps of training on tiny pictures with a random teacher."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision.models import vgg19
+
+from pipeline.errors import UserError
+from pipeline.networks import weights
+from pipeline.networks.encoder import Encoder
+from pipeline.training import encoder as training
+from pipeline.training import evaluate_encoder, export, pictures
+from pipeline.training.encoder import LAYERS, Crops, Settings
+
+
+def scene(seed: int, height: int, width: int) -> pictures.Array:
+    """HWC uint8: coloured blotches on a gradient."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height)), dtype=np.uint8)
+
+
+@pytest.fixture
+def teacher_file(tmp_path: Path) -> Path:
+    """A VGG-19 to relu3_1 with random weights."""
+    torch.manual_seed(3)
+    features = vgg19(init_weights=True).features[:12]
+    state = {f"features.{key}": tensor for key, tensor in features.state_dict().items()}
+    path = tmp_path / "teacher.safetensors"
+    save_file(state | {"classifier.0.weight": torch.zeros(2, 2)}, path)
+    return path
+
+
+@pytest.fixture
+def photos() -> list[pictures.Array]:
+    return [scene(seed, 40 + seed, 60 - seed) for seed in range(5)]
+
+
+def settings(tmp_path: Path, **changes: object) -> Settings:
+    chosen = {"photos": ["unused"], "output": str(tmp_path / "student.safetensors"), "steps": 12}
+    return Settings(**(chosen | {"batch": 2, "crop": 32, "device": "cpu"} | changes))  # type: ignore[arg-type]
+
+
+def errors(features: torch.nn.Sequential, teacher: Encoder, photos: list[pictures.Array]) -> float:
+    crops = Crops(photos, [], 0.0, 32, 99)
+    with torch.no_grad():
+        scales = training.channel_scales(teacher, (crops.batch(2) for _ in range(3)))
+        batch = crops.batch(8)
+        student = Encoder(features)(batch, LAYERS)
+        wanted = teacher(batch, LAYERS)
+        return sum(
+            float((student[layer] - wanted[layer] / scales[layer]).square().mean())
+            for layer in LAYERS
+        )
+
+
+def test_loss_falls(tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]) -> None:
+    teacher = training.load_teacher(str(teacher_file))
+    short = training.train(settings(tmp_path, steps=2), photos, [], teacher)
+    longer = training.train(settings(tmp_path, steps=40), photos, [], teacher)
+    assert errors(longer, teacher, photos) < 0.7 * errors(short, teacher, photos)
+
+
+def test_same_seed_same_weights(
+    tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
+) -> None:
+    teacher = training.load_teacher(str(teacher_file))
+    first, again, other = (
+        training.train(settings(tmp_path, steps=3, seed=seed), photos, photos[:1], teacher)
+        for seed in (4, 4, 5)
+    )
+    for key, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key
+    assert not torch.equal(first[0].weight, other[0].weight)
+
+
+def test_written_file_is_read_by_evaluate(
+    tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
+) -> None:
+    teacher = training.load_teacher(str(teacher_file))
+    features = training.train(settings(tmp_path, steps=2), photos, [], teacher)
+    path = tmp_path / "student.safetensors"
+    export.export(features.state_dict(), path, {"seed": "0"})
+    student = evaluate_encoder.load_student(path)
+    for key, tensor in student.features.state_dict().items():
+        assert torch.equal(tensor, features.state_dict()[key].half().float()), key
+
+
+def test_crops_are_reproducible_and_in_range(photos: list[pictures.Array]) -> None:
+    batch = Crops(photos, photos[:2], 0.5, 24, 1).batch(16)
+    assert batch.shape == (16, 3, 24, 24)
+    assert 0 <= float(batch.min()) < float(batch.max()) <= 1
+    assert torch.equal(batch, Crops(photos, photos[:2], 0.5, 24, 1).batch(16))
+
+
+def test_painting_share_is_the_share_of_crops_from_paintings() -> None:
+    black, white = (np.full((64, 64, 3), value, np.uint8) for value in (20, 235))
+    bright = Crops([black], [white], 0.25, 8, 0).batch(400).mean((1, 2, 3)) > 0.5
+    assert 0.18 < float(bright.float().mean()) < 0.32
+    assert not (Crops([black], [], 0.25, 8, 0).batch(50).mean((1, 2, 3)) > 0.5).any()
+
+
+def test_channel_scales_are_standard_deviations_with_a_floor() -> None:
+    # relu1_1 of channels 0, 0, 1, 2, 1, 2 a pixel: deviations by hand, the dead one floored.
+    class Constant:
+        def __call__(self, picture: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+            values = torch.tensor([[0.0, 2, 0, 2], [5.0, 5, 5, 5]]).view(1, 2, 2, 2)
+            return dict.fromkeys(layers, values)
+
+    scales = training.channel_scales(Constant(), iter([torch.zeros(1, 3, 2, 2)]))  # type: ignore[arg-type]
+    # Deviations 1 and 0; their mean is 0.5, a tenth of it 0.05.
+    assert scales["relu1_1"].flatten().tolist() == pytest.approx([1, 0.05])
+
+
+def test_every_twentieth_photograph_by_name_is_kept() -> None:
+    paths = [Path("b") / f"{number:03}.jpg" for number in reversed(range(45))]
+    kept_for_training, validation = training.split(paths)
+    assert [path.stem for path in validation] == ["000", "020", "040"]
+    assert len(kept_for_training) == 42
+    assert not set(kept_for_training) & set(validation)
+
+
+def test_explained_variance_by_hand() -> None:
+    class Fixed:
+        def __init__(self, values: list[float]) -> None:
+            self.values = torch.tensor(values).view(1, 1, 2, 2)
+
+        def __call__(self, picture: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+            return dict.fromkeys(layers, self.values)
+
+    # Teacher 2 4 6 8 over scale 2 is 1 2 3 4: deviations from 2.5 sum to 5; errors 0 1 0 1 to 2.
+    found = evaluate_encoder.evaluate(
+        Fixed([1, 3, 3, 5]),  # type: ignore[arg-type]
+        Fixed([2, 4, 6, 8]),  # type: ignore[arg-type]
+        dict.fromkeys(LAYERS, torch.full((1, 1, 1, 1), 2.0)),
+        [np.zeros((30, 20, 3), np.uint8)],
+    )
+    assert found == {layer: pytest.approx(1 - 2 / 5) for layer in LAYERS}
+
+
+def test_training_scales_are_those_of_the_training(
+    tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
+) -> None:
+    paths = []
+    for number, photo in enumerate(photos):
+        paths.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), photo[..., ::-1])
+    teacher = training.load_teacher(str(teacher_file))
+    chosen = settings(tmp_path, crop=16, seed=7)
+    found = evaluate_encoder.training_scales(chosen, paths[:4], paths[4:], teacher)
+    crops = Crops(photos[:4], photos[4:], chosen.painting_share, 16, 7)
+    with torch.no_grad():
+        wanted = training.channel_scales(teacher, (crops.batch(16) for _ in range(20)))
+    assert all(torch.equal(found[layer], wanted[layer]) for layer in LAYERS)
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"0.weight": torch.zeros(2)}, path)
+    with pytest.raises(UserError, match="does not hold a compact encoder"):
+        evaluate_encoder.load_student(path)
+    with pytest.raises(UserError, match="not found"):
+        training.load_teacher(str(tmp_path / "none.safetensors"))
+
+
+def test_export_is_half_precision(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.safetensors"
+    export.export({"x": torch.tensor([1 / 3])}, path, {"steps": "2"})
+    state = weights.read_state_dict(path)
+    assert state["x"].dtype == torch.float16
+    assert not list(path.parent.glob("*.partial"))
