@@ -133,9 +133,9 @@ def scream(size: int = 768) -> Pixels:
     land = [(24, 26, 52), (44, 52, 84), (34, 58, 66), (72, 62, 92), (28, 34, 58)]
     earth = [(62, 30, 30), (104, 50, 34), (48, 48, 36), (150, 84, 42), (80, 70, 38), (36, 24, 34)]
     wander = 0.02 * smooth_noise(rng, height, width, 60)
-    glow = np.exp(-((sun / 0.045) ** 2))[..., None]
+    glow = np.exp(-((sun / 0.05) ** 4))[..., None]
     fires = palette((sky + wander) * 2.6 - 0.1, fire, True) * (1 - glow)
-    fires = fires + np.array([255, 236, 150]) * glow
+    fires = fires + np.array([255, 240, 142]) * glow
     warm = np.exp(-(((x - 0.7) / (0.03 + 0.5 * np.maximum(y - 0.44, 0))) ** 2))
     seas = palette((water + wander) * 3.6, sea, True)
     picture = np.choose(
@@ -367,10 +367,11 @@ def _foam(
     """The cap of foam on a wave's crest, its curling fingers and the spray ahead of it."""
     points = len(outer)
     first = int(points * 0.48)
-    share = np.linspace(0, 1, points - first)
+    share = np.linspace(0, 1, 240)
     lobes = 0.09 * np.abs(np.sin(share * tall / 9)) + 0.10 + 0.18 * share
-    cap = outer[first:]
-    hem = cap + (inner[first:] - cap) * lobes[:, None]
+    lobes = lobes * np.minimum(1, share * 5)
+    cap = resampled(outer[first:], 240)
+    hem = cap + (resampled(inner[first:], 240) - cap) * lobes[:, None]
     fill(canvas, np.concatenate([cap, hem[::-1]]), _FOAM)
     pen(canvas, hem[None], np.full((1, len(hem)), 0.7 * ink), _INDIGO[None])
     size = np.clip(tall * 0.085, 5, 26)
@@ -417,7 +418,7 @@ def _finger(
     angle = heading + bend * share**1.5
     steps = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * length / 9
     path = root + np.cumsum(steps, axis=0) - steps[0]
-    girth = thick * (1 - 0.85 * share**1.6)
+    girth = thick * (1 - 0.85 * share**1.6) * np.sqrt(np.clip(0.1 + 5 * share, 0, 1))
     pen(canvas, path[None], (girth + 1.3 * ink)[None], _INDIGO[None])
     for _ in range(branches):
         index = int(rng.integers(3, 8))
@@ -627,8 +628,9 @@ def ink(size: int = 768) -> Pixels:
         distance = np.hypot(x - across, (y - down) * 1.15) / radius * (1 + 0.10 * rough)
         lit = 0.62 + 0.42 * ((across - x) * 0.5 + (down - y) * 1.0) / radius - 0.25 * distance**4
         nearer = distance < cloud
-        arcs = np.where(nearer, distance, arcs)
-        cloud_tone = np.where(nearer, lit + 0.10 * noise[2] + 0.06, cloud_tone)
+        shells = np.hypot(x - across + 0.4 * radius, y - down + 0.5 * radius) / radius
+        arcs = np.where(nearer, shells, arcs)
+        cloud_tone = np.where(nearer, lit + 0.08 * noise[2] + 0.07, cloud_tone)
         cloud = np.minimum(cloud, distance)
     horizon = 0.46
     cliff = 0.40 - 0.05 * np.clip((x - 0.60) / 0.2, 0, 1) + 0.010 * rough
@@ -654,10 +656,10 @@ def ink(size: int = 768) -> Pixels:
     in_beam = np.maximum(in_beam, np.exp(-(((beam + 0.35) / 0.15) ** 2)))
     glow = np.exp(-((np.hypot(x - lamp[0], y - lamp[1]) / 0.09) ** 2))
     tones = [
-        0.36 + 0.14 * rough + 0.25 * y + 0.6 * in_beam + 0.5 * glow,
+        0.36 + 0.14 * rough + 0.25 * y + 0.5 * in_beam + 0.5 * glow,
         cloud_tone + 0.2 * in_beam,
         0.46 + 0.36 * crest + 0.1 * rough,
-        0.36 + 0.26 * facet + 0.10 * rough,
+        0.44 + 0.28 * facet + 0.10 * rough,
         0.22 + 0.24 * np.sin(turn * (3.1 * x - 2.2 * y) + 6 * rough),
         0.80 - 22.0 * np.maximum(x - lamp[0] + 0.012, 0) - 0.5 * (np.sin(y * 150) > 0.35),
         np.full_like(x, 0.95),
@@ -669,8 +671,8 @@ def ink(size: int = 768) -> Pixels:
         along(streaks),
         along(arcs),
         along(swell),
-        along(x + 0.35 * y + 0.05 * rough),
-        along(x - 0.8 * y + 0.09 * rough),
+        along(x + 0.35 * y + 0.012 * noise[0] + 0.004 * noise[1]),
+        along(x - 0.8 * y + 0.02 * noise[0] + 0.006 * noise[1]),
         along(y - 9 * (x - lamp[0]) ** 2),
         along(x),
         along(y),

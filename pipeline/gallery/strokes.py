@@ -180,14 +180,14 @@ def brush(
         taper: how far the bristles close up at both ends, from 0 (blunt) to 1 (pointed).
         body: thickness of the paint in [0, 1].
     """
-    count, length = paths.shape[:2]
+    count, length = len(paths), int(paths.shape[1])
     bristles = max(3, round(width / 0.95))
     offsets = np.linspace(-0.5, 0.5, bristles)
     distance = np.minimum(np.linspace(0, 1, length), np.linspace(1, 0, length)) * 2
     opening = 1 - taper * (1 - np.minimum(distance / 0.5, 1.0)) ** 1.5
-    widths = width * rng.uniform(0.75, 1.15, count)
-    sides: Floats = offsets[None, :] + rng.normal(0, 0.25 / bristles, (count, bristles))
-    across = sides[:, :, None] * widths[:, None, None] * opening  # (S, bristles, T)
+    widths = width * rng.uniform(0.75, 1.15, (count, 1))
+    sides = offsets[None, :] + rng.normal(0, 0.25 / bristles, (count, bristles))
+    across = sides[:, :, None] * widths[..., None] * opening  # (S, bristles, T)
     trails = paths[:, None] + normals(paths)[:, None] * across[..., None]
     shades = rng.normal(0, streak, (count, bristles, 1))
     tints = rng.normal(0, streak * 0.35, (count, bristles, 3))
