@@ -57,4 +57,5 @@ def blend(
 
 def _blur(masks: Tensor, sigma: float) -> Tensor:
     radius = min(max(1, round(3 * sigma)), min(masks.shape[2:]) - 1)
-    return gaussian_blur(masks, [2 * radius + 1] * 2, [sigma, sigma])
+    blurred: Tensor = gaussian_blur(masks, [2 * radius + 1] * 2, [sigma, sigma])
+    return blurred

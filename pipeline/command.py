@@ -49,7 +49,9 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         _fail(explain(error))
     except OSError as error:
-        _fail(f"{error.filename or 'file'}: {error.strerror or error}; choose another folder or file")
+        _fail(
+            f"{error.filename or 'file'}: {error.strerror or error}; choose another folder or file"
+        )
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         sys.exit(130)
@@ -82,7 +84,9 @@ def explain(error: BaseException) -> str:
     if already:
         return f"{already[1]} has a value already; change it without the plus sign"
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text)
-    option = re.search(r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text)
+    option = re.search(
+        r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text
+    )
     if option:
         choices = option[3].split(" Config search path")[0].split()
         near = _nearest(option[2], choices)
@@ -99,13 +103,13 @@ def explain(error: BaseException) -> str:
 def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -> None:
     """A plus sign gets past the schema; what it added is refused here."""
     known = {entry.name: entry.type for entry in fields(schema)}
-    for key, value in configuration.items():
-        if str(key) not in known:
+    for key, value in ((str(key), value) for key, value in configuration.items()):
+        if key not in known:
             name = f"{prefix}{key}"
             raise UserError(
                 f"no setting {name!r};{_nearest(name, known_keys())} see python -m pipeline --help"
             )
-        kind = known[str(key)]
+        kind = known[key]
         if is_dataclass(kind) and isinstance(value, DictConfig):
             assert isinstance(kind, type)
             _refuse_unknown(value, kind, f"{prefix}{key}.")
@@ -156,4 +160,3 @@ def _remove_if_empty(output: Path) -> None:
 def _fail(message: str) -> NoReturn:
     print("error: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)
-

@@ -1,5 +1,6 @@
 """Stylize: the optimisation that every method shares (Gatys et al. 2016, coarse to fine)."""
 
+import functools
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -269,7 +270,7 @@ class Engine:
         def show() -> Tensor:
             return content + mask * (painted - content)
 
-        def evaluate() -> float:
+        def evaluate(iteration: int) -> float:
             nonlocal best, best_loss, unit
             painted.grad = None
             terms = self._losses(show(), targets)
@@ -287,7 +288,7 @@ class Engine:
 
         optimizer = self._optimizer(painted)
         for iteration in range(iterations):
-            optimizer.step(evaluate)
+            optimizer.step(functools.partial(evaluate, iteration))
         with torch.no_grad():
             painted.copy_(best.clamp(0, 1))
             return show()

@@ -24,7 +24,7 @@ def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tens
     mean = _box(guide, radius)  # (1, 3, H, W)
     mask_mean = _box(masks, radius)  # (1, K, H, W)
     outer = guide[:, :, None] * guide[:, None]  # (1, 3, 3, H, W)
-    covariance = _box(outer.flatten(1, 2), radius).unflatten(1, (3, 3))
+    covariance = _box(outer.flatten(1, 2), radius).view(1, 3, 3, *guide.shape[2:])
     covariance = covariance - mean[:, :, None] * mean[:, None]
     covariance = covariance + eps * torch.eye(3).to(covariance)[None, :, :, None, None]
     inverse = torch.linalg.inv(covariance.permute(0, 3, 4, 1, 2))  # (1, H, W, 3, 3)

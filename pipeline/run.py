@@ -115,9 +115,9 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         write.save_picture(result, output / "result.png")
     summary["networks"]["encoder"] = _describe(encoder.source)
     summary["iterations"] = len(stylized.curve)
-    _describe_styles(summary, settings, masks, stylized, _distances(
-        engine, content, result, masks, styles
-    ))
+    _describe_styles(
+        summary, settings, masks, stylized, _distances(engine, content, result, masks, styles)
+    )
     _finish(summary, clock, where, output)
     print_result(summary["regions"], output / "result.png", clock.seconds)
     return summary

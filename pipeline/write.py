@@ -1,6 +1,7 @@
 """Write: what a run leaves behind."""
 
 import csv
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -124,7 +125,7 @@ def _plot(curve: Sequence[LossRow], path: Path) -> None:
         values = [max(getattr(row, term), 0.0) for row in curve]
         if any(values):
             axes.plot(steps, values, label=term, linewidth=2 if term == "total" else 1)
-    for step, (before, row) in enumerate(zip(curve, curve[1:], strict=False), start=1):
+    for step, (before, row) in enumerate(itertools.pairwise(curve), start=1):
         if (before.stage, before.scale) != (row.stage, row.scale):
             axes.axvline(step, color="0.8", linewidth=1, zorder=0)
     axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log")

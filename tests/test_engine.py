@@ -12,9 +12,7 @@ from pipeline.networks.pyramid import PyramidEncoder
 
 
 def objective(kind: str = "balanced", style_weight: float = 10.0) -> Objective:
-    return Objective(
-        kind, 1.0, style_weight, 0.0, {"relu1_1": 0.5, "relu2_1": 0.5}, ["relu2_1"]
-    )
+    return Objective(kind, 1.0, style_weight, 0.0, {"relu1_1": 0.5, "relu2_1": 0.5}, ["relu2_1"])
 
 
 @pytest.fixture

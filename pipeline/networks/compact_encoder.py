@@ -2,6 +2,8 @@
 
 from torch import nn
 
+#: The layers that predict the teacher's.
+LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 #: Channels of relu1_2 and relu2_2, which no loss reads (VGG-19 has 64 and 128).
 THIN = (32, 64)
 

@@ -109,7 +109,9 @@ class _Residual(nn.Module):
             )
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return F.relu(self.attend(self.second(self.first(hidden))) + self.shortcut(hidden))
+        changed: Tensor = self.attend(self.second(self.first(hidden)))
+        same: Tensor = self.shortcut(hidden)
+        return F.relu(changed + same)
 
 
 class _SqueezeExcitation(nn.Module):
@@ -119,7 +121,7 @@ class _SqueezeExcitation(nn.Module):
         self.excite = nn.Conv2d(channels // 8, channels, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        gate = self.excite(F.relu(self.squeeze(hidden.mean((2, 3), keepdim=True))))
+        gate: Tensor = self.excite(F.relu(self.squeeze(hidden.mean((2, 3), keepdim=True))))
         return hidden * gate.sigmoid()
 
 

@@ -60,9 +60,8 @@ class Encoder(nn.Module):
                 conv += 1
                 module.padding_mode = padding
                 # Conv2d precomputes this from the padding it was built with.
-                module._reversed_padding_repeated_twice = [
-                    side for size in reversed(module.padding) for side in (int(size), int(size))
-                ]
+                size = _single(module.padding)
+                module._reversed_padding_repeated_twice = [size] * 4
                 name = f"conv{block}_{conv}"
             elif isinstance(module, nn.ReLU):
                 # In place it would overwrite the convolution's output under that layer's name.

@@ -118,9 +118,7 @@ def _connection_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def locate(
-    network: str, group: str, file: Path | None, url: str | None, bundled: Path
-) -> Source:
+def locate(network: str, group: str, file: Path | None, url: str | None, bundled: Path) -> Source:
     """The weights of a network asked for by name.
 
     Args:

@@ -7,9 +7,11 @@ asked for the teacher's activations, each channel divided by its standard deviat
 crops. The learning rate falls to zero; a student taken from mid-schedule paints coloured speckles.
 """
 
+import datetime
 import logging
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +29,14 @@ from pipeline import device as devices
 from pipeline.configuration import CONF
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
+from pipeline.networks.compact_encoder import LAYERS
 from pipeline.networks.encoder import Encoder
 from pipeline.training import pictures
+from pipeline.training.evaluate_encoder import describe, evaluate, load_student
 from pipeline.training.export import export
 
 log = logging.getLogger(__name__)
 
-LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 #: Every so many-th photograph is kept for validation.
 VALIDATION_EVERY = 20
 _LAST = 11  # VGG-19's relu3_1
@@ -66,13 +69,23 @@ def load_teacher(source: str) -> Encoder:
         UserError: the weights cannot be had.
     """
     url = VGG19_Weights.IMAGENET1K_V1.url
-    file = None if source == "official" else Path(source)
-    found = weights.locate("vgg19", "teacher", file, url, Path())
+    file = weights.official(url, may_download=True) if source == "official" else Path(source)
+    if file is None:
+        raise UserError(
+            f"torchvision's VGG-19 could not be downloaded; put {url} at "
+            f"{weights.cached_file(url)} or name a file with teacher=FILE"
+        )
     features = vgg19(init_weights=False).features[: _LAST + 1]
-    state = weights.read_state_dict(found.file)
-    features.load_state_dict(
-        {k.removeprefix("features."): v for k, v in state.items() if _needed(k)}
-    )
+    state = weights.read_state_dict(file)
+    try:
+        features.load_state_dict(
+            {k.removeprefix("features."): v.float() for k, v in state.items() if _needed(k)}
+        )
+    except RuntimeError:
+        raise UserError(
+            f"{file} does not hold a VGG-19 up to relu3_1; its keys must be torchvision's "
+            f"(features.0.weight to features.{_LAST - 1}.bias)"
+        ) from None
     teacher: Encoder = Encoder(features).eval().requires_grad_(False)
     return teacher
 
@@ -112,12 +125,14 @@ class Crops:
     def _crop(self) -> pictures.Array:
         rng = self.rng
         pool = self.paintings if rng.random() < self.painting_share else self.photos
-        picture = pool[rng.integers(len(pool))]
+        picture = pool[int(rng.integers(len(pool)))]
         side = min(*picture.shape[:2], round(self.size * np.exp(rng.uniform(0, np.log(2.9)))))
         top = rng.integers(picture.shape[0] - side + 1)
         left = rng.integers(picture.shape[1] - side + 1)
         crop = picture[top : top + side, left : left + side]
-        crop = cv2.resize(crop, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        crop = np.asarray(
+            cv2.resize(crop, (self.size, self.size), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         if rng.random() < 0.5:
@@ -148,8 +163,8 @@ def channel_scales(teacher: Encoder, batches: Iterator[Tensor]) -> dict[str, Ten
     return scales
 
 
-def initialise(features: nn.Sequential, scales: Mapping[str, Tensor], seed: int) -> None:
-    """He et al. 2015 from one seed; ``scales`` are not used by it but fix the outputs' unit."""
+def initialise(features: nn.Sequential, seed: int) -> None:
+    """Random weights after He et al. 2015 from one seed, biases zero."""
     generator = torch.Generator().manual_seed(seed)
     for module in features:
         if isinstance(module, nn.Conv2d):
@@ -158,26 +173,31 @@ def initialise(features: nn.Sequential, scales: Mapping[str, Tensor], seed: int)
             nn.init.zeros_(module.bias)
 
 
-def train(settings: Settings, photos: Sequence[pictures.Array],
-          paintings: Sequence[pictures.Array], teacher: Encoder) -> nn.Sequential:
+def train(
+    settings: Settings,
+    photos: Sequence[pictures.Array],
+    paintings: Sequence[pictures.Array],
+    teacher: Encoder,
+) -> nn.Sequential:
     """Train from random weights; the same settings and pictures give the same weights.
 
     Returns:
         The student's layers, on the CPU, float32.
     """
     device = devices.choose(settings.device)
-    teacher = teacher.to(device, memory_format=torch.channels_last)
+    teacher.to(device).to(memory_format=torch.channels_last)
     crops = Crops(photos, paintings, settings.painting_share, settings.crop, settings.seed)
     with torch.no_grad():
         scales = channel_scales(teacher, (crops.batch(16).to(device) for _ in range(20)))
     features = compact_encoder.features()
-    initialise(features, scales, settings.seed)
-    student = Encoder(features).to(device, memory_format=torch.channels_last)
+    initialise(features, settings.seed)
+    student = Encoder(features)
+    student.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.15
     )
-    start, running = time.monotonic(), {layer: 0.0 for layer in LAYERS}
+    start, running = time.monotonic(), dict.fromkeys(LAYERS, 0.0)
     every = max(1, settings.steps // 60)
     for step in range(1, settings.steps + 1):
         batch = crops.batch(settings.batch).to(device, memory_format=torch.channels_last)
@@ -215,51 +235,34 @@ def split(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [path for path in ordered if path not in kept], sorted(kept)
 
 
-@torch.no_grad()
-def explained_variance(
-    student: Encoder, teacher: Encoder, photos: Sequence[pictures.Array], size: int = 256
-) -> dict[str, float]:
-    """R^2 of the student's layers against the teacher's, over centre crops of photographs.
-
-    Each student channel is compared up to one factor, the teacher channel's scale, which is
-    fitted by least squares.
-
-    Args:
-        student, teacher: the encoders.
-        photos: HWC uint8.
-        size: largest side of the crops.
+def training_scales(
+    settings: Settings,
+    photos: Sequence[pictures.Array],
+    paintings: Sequence[pictures.Array],
+    teacher: Encoder,
+) -> dict[str, Tensor]:
+    """What the training divided the teacher's channels by: the same seed draws the same crops.
 
     Returns:
-        For each layer 1 - (squared errors / squared deviations from the channels' means), both in
-        units of the channel's standard deviation.
+        (1, N, 1, 1) a layer.
     """
-    sums: dict[str, Tensor] = {}
-    for photo in photos:
-        height, width = (min(size, side) for side in photo.shape[:2])
-        top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
-        crop = photo[top : top + height, left : left + width]
-        picture = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
-        ours, theirs = student(picture, LAYERS), teacher(picture, LAYERS)
-        for layer in LAYERS:
-            a, b = ours[layer][0].flatten(1).double(), theirs[layer][0].flatten(1).double()
-            ones = torch.full((a.shape[0],), float(a.shape[1]), dtype=torch.float64)
-            row = torch.stack([(a * a).sum(1), (a * b).sum(1), (b * b).sum(1), b.sum(1), ones])
-            sums[layer] = sums.get(layer, torch.zeros_like(row)) + row
-    found = {}
-    for layer, (aa, ab, bb, b, n) in sums.items():
-        variance = (bb - b.square() / n).clamp_min(1e-12)
-        errors = bb - ab.square() / aa.clamp_min(1e-12)
-        # Channels that hardly vary over photographs carry no style; the scale floor left them out.
-        alive = variance.sqrt() > 0.1 * variance.sqrt().mean()
-        found[layer] = float(1 - (errors / variance)[alive].mean())
-    return found
+    crops = Crops(
+        photos,
+        paintings,
+        settings.painting_share,
+        settings.crop,
+        settings.seed,
+    )
+    with torch.no_grad():
+        return channel_scales(teacher, (crops.batch(16) for _ in range(20)))
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/encoder")
-def main(configuration: object) -> None:
-    """Train, validate and write the weights."""
-    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
-    assert isinstance(settings, Settings)
+def run(settings: Settings) -> None:
+    """Train, write the weights, validate.
+
+    Raises:
+        UserError: pictures or the teacher cannot be had, or there are too few photographs.
+    """
     training, validation = split(pictures.list_pictures(settings.photos))
     if not training:
         raise UserError("one photograph is not enough to train and to validate; add more")
@@ -270,23 +273,43 @@ def main(configuration: object) -> None:
         if settings.paintings
         else []
     )
-    log.info("%d photographs, %d paintings, %d for validation",
-             len(photos), len(paintings), len(validation))
+    log.info(
+        "%d photographs, %d paintings, %d for validation",
+        len(photos),
+        len(paintings),
+        len(validation),
+    )
     features = train(settings, photos, paintings, teacher)
     output = Path(settings.output)
-    export(features.state_dict(), output, {"seed": str(settings.seed),
-                                           "steps": str(settings.steps)})
-    reloaded = compact_encoder.features()
-    reloaded.load_state_dict(
-        {k: v.float() for k, v in weights.read_state_dict(output).items()}
+    export(
+        features.state_dict(),
+        output,
+        {
+            "date": datetime.date.today().isoformat(),
+            "seed": str(settings.seed),
+            "steps": str(settings.steps),
+        },
     )
-    figures = explained_variance(
-        Encoder(reloaded).eval(), teacher.cpu().float(),
-        [pictures.read_rgb(path) for path in validation],
+    figures = evaluate(
+        load_student(output),
+        teacher.cpu().to(memory_format=torch.contiguous_format),
+        training_scales(settings, photos, paintings, teacher),
+        (pictures.read_rgb(path) for path in validation),
     )
-    log.info("R^2 on %d validation photographs: %s", len(validation),
-             ", ".join(f"{layer} {value:.3f}" for layer, value in figures.items()))
+    log.info("R^2 on %d validation photographs: %s", len(validation), describe(figures))
     log.info("%s, SHA-256 %s", output, weights.sha256(output))
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/encoder")
+def main(configuration: object) -> None:
+    """The command; exits with 2 where the user has to put something right."""
+    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
+    assert isinstance(settings, Settings)
+    try:
+        run(settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

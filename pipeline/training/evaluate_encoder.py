@@ -1,29 +1,16 @@
-"""How closely the compact encoder follows the VGG-19 it was trained to predict.
+"""How closely the compact encoder follows the VGG-19 it was trained to predict."""
 
-    python -m pipeline.training.evaluate_encoder photos=[PHOTOS] paintings=[PAINTINGS] teacher=FILE
-
-The settings are those of the training (`pipeline.training.encoder`); ``output`` is the file to
-evaluate, as it was written: half precision, computed in float32.
-"""
-
-import logging
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from pipeline.configuration import CONF
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
+from pipeline.networks.compact_encoder import LAYERS
 from pipeline.networks.encoder import Encoder
 from pipeline.training import pictures
-from pipeline.training.encoder import LAYERS, Crops, Settings, channel_scales, load_teacher, split
-
-log = logging.getLogger(__name__)
 
 
 def load_student(path: Path) -> Encoder:
@@ -43,25 +30,6 @@ def load_student(path: Path) -> Encoder:
         ) from None
     student: Encoder = Encoder(features).eval().requires_grad_(False)
     return student
-
-
-def training_scales(
-    settings: Settings, photos: Iterable[Path], paintings: Iterable[Path], teacher: Encoder
-) -> dict[str, Tensor]:
-    """What the training divided the teacher's channels by: the same seed draws the same crops.
-
-    Returns:
-        (1, N, 1, 1) a layer.
-    """
-    crops = Crops(
-        [pictures.read_rgb(path) for path in photos],
-        [pictures.read_rgb(path) for path in paintings],
-        settings.painting_share,
-        settings.crop,
-        settings.seed,
-    )
-    with torch.no_grad():
-        return channel_scales(teacher, (crops.batch(16) for _ in range(20)))
 
 
 @torch.no_grad()
@@ -108,26 +76,3 @@ def evaluate(
 def describe(figures: Mapping[str, float]) -> str:
     """The figures as one line."""
     return ", ".join(f"{layer} {value:.4f}" for layer, value in figures.items())
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/encoder")
-def main(configuration: object) -> None:
-    """Log the figures of a file; exits with 2 where the user has to put something right."""
-    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
-    assert isinstance(settings, Settings)
-    try:
-        student = load_student(Path(settings.output))
-        teacher = load_teacher(settings.teacher)
-        training, validation = split(pictures.list_pictures(settings.photos))
-        paintings = pictures.list_pictures(settings.paintings)
-        scales = training_scales(settings, training, paintings, teacher)
-        photos = (pictures.read_rgb(path) for path in validation)
-        figures = evaluate(student, teacher, scales, photos)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    log.info("R^2 on %d photographs: %s", len(validation), describe(figures))
-
-
-if __name__ == "__main__":
-    main()

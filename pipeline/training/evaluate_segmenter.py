@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,20 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from pipeline.networks.segmenters import VOC_CLASSES
-from pipeline.training.pictures import Array
+from pipeline.training.pictures import Example
 
 _PERSON = VOC_CLASSES.index("person")
-
-
-class Labelled(Protocol):
-    """A photograph with its label map."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def picture(self) -> Array: ...
-    @property
-    def labels(self) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,9 @@ class Figures:
 
 @torch.no_grad()
 def evaluate(
-    network: nn.Module, examples: Sequence[Labelled], mirror: bool = False,
+    network: nn.Module,
+    examples: Sequence[Example],
+    mirror: bool = False,
     exact: str = "person_",
 ) -> Figures:
     """Score a network on photographs at their own size; uncertain pixels (255) do not count.

@@ -1,6 +1,7 @@
 """Photographs and label maps for training, held in memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,15 @@ from pipeline.errors import UserError
 
 Array = npt.NDArray[np.uint8]
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photograph: its name, HWC uint8 picture and HW uint8 label map."""
+
+    name: str
+    picture: Array
+    labels: Array
 
 
 def list_pictures(folders: Sequence[str]) -> list[Path]:

@@ -8,7 +8,9 @@ label smoothing, and an average of the weights over time, which is what is kept.
 """
 
 import copy
+import datetime
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +28,13 @@ from torch import Tensor, nn
 
 from pipeline import device as devices
 from pipeline.configuration import CONF
-from pipeline.networks import weights
+from pipeline.errors import UserError
+from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
 from pipeline.training import pictures
 from pipeline.training.evaluate_segmenter import evaluate
 from pipeline.training.export import export
+from pipeline.training.pictures import Example
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +68,6 @@ class Settings:
 ConfigStore.instance().store(name="training_segmenter_schema", node=Settings)
 
 
-@dataclass(frozen=True)
-class Example:
-    """One photograph: its name, HWC uint8 picture and HW uint8 label map."""
-
-    name: str
-    picture: pictures.Array
-    labels: pictures.Array
-
-
 def load_examples(photos: str, labels: str) -> list[Example]:
     """Every photograph in a folder with the label map of the same name.
 
@@ -80,8 +75,11 @@ def load_examples(photos: str, labels: str) -> list[Example]:
         UserError: a folder is empty or a label map missing.
     """
     return [
-        Example(path.stem, pictures.read_rgb(path),
-                pictures.read_labels(Path(labels) / f"{path.stem}.png"))
+        Example(
+            path.stem,
+            pictures.read_rgb(path),
+            pictures.read_labels(Path(labels) / f"{path.stem}.png"),
+        )
         for path in pictures.list_pictures([photos])
     ]
 
@@ -151,9 +149,10 @@ class Samples:
             crop, labels = paste_person(crop, labels, person, rng)
         crop = pictures.jitter_colour(crop, rng, rng.uniform(0, 1))
         if rng.random() < 0.1:
-            crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+            crop = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
         if rng.random() < 0.2:
-            crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.5))
+            crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.5)), np.uint8)
         if rng.random() < 0.2:
             noise = rng.normal(0, rng.uniform(2, 15), crop.shape)
             crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
@@ -179,9 +178,7 @@ def random_view(example: Example, size: int, rng: np.random.Generator) -> np.nda
     return np.column_stack([matrix, size / 2 - matrix @ centre])
 
 
-def warp(
-    example: Example, size: int, view: np.ndarray
-) -> tuple[pictures.Array, pictures.Array]:
+def warp(example: Example, size: int, view: np.ndarray) -> tuple[pictures.Array, pictures.Array]:
     """A crop of the picture and of its labels through the same view; outside is uncertain."""
     crop = cv2.warpAffine(
         example.picture, view, (size, size), flags=cv2.INTER_LINEAR, borderValue=(124, 116, 104)
@@ -235,7 +232,8 @@ def train(
     """
     device = devices.choose(settings.device)
     torch.manual_seed(settings.seed)
-    network = CompactSegmenter().to(device, memory_format=torch.channels_last)
+    network = CompactSegmenter()
+    network.to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed)
@@ -262,12 +260,19 @@ def train(
         _follow(average, network, min(settings.average, (1 + step) / (10 + step)))
         running += float(loss.detach()) / every
         if (step + 1) % every == 0:
-            log.info("step %d of %d, crops of %d, %.0f s, loss %.4f",
-                     step + 1, settings.steps, size, time.monotonic() - start, running)
+            log.info(
+                "step %d of %d, crops of %d, %.0f s, loss %.4f",
+                step + 1,
+                settings.steps,
+                size,
+                time.monotonic() - start,
+                running,
+            )
             running = 0.0
         if checkpoint is not None and (step + 1) % max(1, settings.steps // 20) == 0:
             _save(checkpoint, step + 1, network, average, optimizer, samples)
-    return average.cpu().to(memory_format=torch.contiguous_format).eval()
+    average.cpu().to(memory_format=torch.contiguous_format).eval()
+    return average
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -296,8 +301,12 @@ def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
 
 
 def _save(
-    path: Path, step: int, network: nn.Module, average: nn.Module,
-    optimizer: torch.optim.Optimizer, samples: Samples,
+    path: Path,
+    step: int,
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    samples: Samples,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -316,9 +325,14 @@ def _save(
 
 
 def _restore(
-    path: Path, network: nn.Module, average: nn.Module,
-    optimizer: torch.optim.Optimizer, samples: Samples,
+    path: Path,
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    samples: Samples,
 ) -> int:
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path} to resume from; leave out resume=true")
     state: Mapping[str, Any] = torch.load(path, weights_only=True)
     network.load_state_dict(state["network"])
     average.load_state_dict(state["average"])
@@ -328,19 +342,40 @@ def _restore(
     return int(state["step"])
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/segmenter")
-def main(configuration: object) -> None:
-    """Train, validate and write the weights."""
-    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
-    assert isinstance(settings, Settings)
+def run(settings: Settings) -> None:
+    """Train, write the weights, validate.
+
+    Raises:
+        UserError: pictures or label maps cannot be had.
+    """
     training, validation = split(load_examples(settings.photos, settings.labels))
     log.info("%d photographs for training, %d for validation", len(training), len(validation))
     network = train(settings, training, Path(settings.checkpoint))
     output = Path(settings.output)
-    export(network.state_dict(), output,
-           {"seed": str(settings.seed), "steps": str(settings.steps)})
-    log.info("%s", evaluate(network, validation))
+    export(
+        network.state_dict(),
+        output,
+        {
+            "date": datetime.date.today().isoformat(),
+            "seed": str(settings.seed),
+            "steps": str(settings.steps),
+        },
+    )
+    written = segmenters.load("compact", output, torch.device("cpu")).module
+    log.info("%s", evaluate(written, validation))
     log.info("%s, SHA-256 %s", output, weights.sha256(output))
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/segmenter")
+def main(configuration: object) -> None:
+    """The command; exits with 2 where the user has to put something right."""
+    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
+    assert isinstance(settings, Settings)
+    try:
+        run(settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

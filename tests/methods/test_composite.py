@@ -58,9 +58,16 @@ def test_global_gram_sees_the_surroundings(
 ) -> None:
     first = [
         composite(
-            content, {"d": disc}, {"d": stripes}, engine, lambda row: None,
-            gram=gram, margin=margin,
-        ).curve[0].style
+            content,
+            {"d": disc},
+            {"d": stripes},
+            engine,
+            lambda row: None,
+            gram=gram,
+            margin=margin,
+        )
+        .curve[0]
+        .style
         for gram in ("masked", "global")
     ]
     assert first[0] != pytest.approx(first[1], rel=1e-3)

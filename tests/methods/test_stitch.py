@@ -55,8 +55,13 @@ def test_global_and_masked_differ(
 ) -> None:
     masked, everywhere = (
         stitch(
-            content, {"disc": disc}, {"disc": stripes}, engine, lambda row: None,
-            gram=gram, margin=4,
+            content,
+            {"disc": disc},
+            {"disc": stripes},
+            engine,
+            lambda row: None,
+            gram=gram,
+            margin=4,
         ).pictures["disc"]
         for gram in ("masked", "global")
     )

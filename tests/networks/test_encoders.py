@@ -64,8 +64,11 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     save_file(state, tmp_path / "odd.safetensors")
     with pytest.raises(UserError, match=r"5.weight is \(1, 2, 3, 3\)"):
         encoders.load(
-            "vgg19", tmp_path / "odd.safetensors", CPU,
-            style_layers=["relu3_1"], content_layers=["relu3_1"],
+            "vgg19",
+            tmp_path / "odd.safetensors",
+            CPU,
+            style_layers=["relu3_1"],
+            content_layers=["relu3_1"],
         )
 
 

@@ -60,9 +60,7 @@ def test_damaged_and_missing_files_say_so(tmp_path: Path) -> None:
         weights.read_state_dict(tmp_path / "list.pth")
 
 
-def test_an_unreachable_host_is_tried_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_unreachable_host_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tried = []
     download = torch.hub.download_url_to_file
 

@@ -146,13 +146,9 @@ def test_explained_variance_by_hand() -> None:
 def test_training_scales_are_those_of_the_training(
     tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
 ) -> None:
-    paths = []
-    for number, photo in enumerate(photos):
-        paths.append(tmp_path / f"{number}.png")
-        cv2.imwrite(str(paths[-1]), photo[..., ::-1])
     teacher = training.load_teacher(str(teacher_file))
     chosen = settings(tmp_path, crop=16, seed=7)
-    found = evaluate_encoder.training_scales(chosen, paths[:4], paths[4:], teacher)
+    found = training.training_scales(chosen, photos[:4], photos[4:], teacher)
     crops = Crops(photos[:4], photos[4:], chosen.painting_share, 16, 7)
     with torch.no_grad():
         wanted = training.channel_scales(teacher, (crops.batch(16) for _ in range(20)))

@@ -1,0 +1,74 @@
+"""Print the validation figures of the bundled networks, or of files in their place.
+
+    python -m pipeline.training.evaluate --photos PHOTOS --labels LABELS --teacher FILE
+
+With ``--labels`` the segmenter is scored, with ``--teacher`` the encoder; both on photographs that
+the trainings set aside (`segmenter.split`, `encoder.split`), as the files are: half precision.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from pipeline.errors import UserError
+from pipeline.networks import encoders, segmenters
+from pipeline.training import encoder, pictures, segmenter
+from pipeline.training.evaluate_encoder import describe, load_student
+from pipeline.training.evaluate_encoder import evaluate as evaluate_encoder
+from pipeline.training.evaluate_segmenter import evaluate as evaluate_segmenter
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command; exits with 2 where the user has to put something right."""
+    parser = argparse.ArgumentParser(description="Validation figures of the bundled networks.")
+    parser.add_argument("--photos", required=True, help="folder of photographs")
+    parser.add_argument("--labels", help="folder of label maps; scores the segmenter")
+    parser.add_argument("--teacher", help="VGG-19 weights, or official; scores the encoder")
+    parser.add_argument("--paintings", nargs="*", default=[], help="as in the encoder's training")
+    parser.add_argument("--segmenter", type=Path, default=segmenters.BUNDLED_FILE)
+    parser.add_argument("--encoder", type=Path, default=encoders.BUNDLED_FILE)
+    chosen = parser.parse_args(words)
+    if not chosen.labels and not chosen.teacher:
+        parser.error("give --labels to score the segmenter, --teacher to score the encoder")
+    try:
+        if chosen.labels:
+            print(score_segmenter(chosen.segmenter, chosen.photos, chosen.labels))
+        if chosen.teacher:
+            print(score_encoder(chosen.encoder, chosen.photos, chosen.paintings, chosen.teacher))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def score_segmenter(file: Path, photos: str, labels: str) -> str:
+    """The segmenter's figures, single view and averaged with the mirrored one."""
+    network = segmenters.load("compact", file, torch.device("cpu")).module
+    _, validation = segmenter.split(segmenter.load_examples(photos, labels))
+    single = evaluate_segmenter(network, validation)
+    mirrored = evaluate_segmenter(network, validation, mirror=True)
+    return (
+        f"segmenter, {len(validation)} photographs: {single}\nsegmenter, mirrored too: {mirrored}"
+    )
+
+
+def score_encoder(file: Path, photos: str, paintings: list[str], teacher: str) -> str:
+    """The encoder's explained variance of the teacher's layers."""
+    training, validation = encoder.split(pictures.list_pictures([photos]))
+    settings = encoder.Settings(photos=[photos], paintings=paintings, teacher=teacher)
+    network = encoder.load_teacher(teacher)
+    scales = encoder.training_scales(
+        settings,
+        [pictures.read_rgb(path) for path in training],
+        [pictures.read_rgb(path) for path in pictures.list_pictures(paintings)],
+        network,
+    )
+    figures = evaluate_encoder(
+        load_student(file), network, scales, (pictures.read_rgb(path) for path in validation)
+    )
+    return f"encoder, {len(validation)} photographs, R^2: {describe(figures)}"
+
+
+if __name__ == "__main__":
+    main()

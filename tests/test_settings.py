@@ -1,0 +1,36 @@
+"""The schema refuses what is out of range, all at once."""
+
+import math
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.settings import LossSettings, MethodSettings, OptimizerSettings, Settings
+
+
+def test_the_defaults_are_in_range() -> None:
+    assert Settings().size == 512
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        Settings(
+            size=5,
+            feather=-1,
+            method=MethodSettings(name="collage"),
+            optimizer=OptimizerSettings(iterations=0, learning_rate=math.nan),
+            loss=LossSettings(layer_weights=[0, 0]),
+            styles={"person": 3},
+        )
+    message = str(caught.value)
+    for part in (
+        "size=5 is outside 32 to 16384",
+        "feather=-1 is outside",
+        "method.name=collage is not one of stitch, composite",
+        "optimizer.iterations=0 is outside",
+        "optimizer.learning_rate=nan is outside",
+        "loss.layer_weights are all 0",
+        "styles.person=3 is not the path or name of a picture",
+    ):
+        assert part in message
+    assert "\n" not in message

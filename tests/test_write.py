@@ -1,0 +1,82 @@
+"""What a run leaves: lossless pictures, palettes, tables; nothing half-written."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline import write
+from pipeline.engine import LossRow
+from pipeline.errors import UserError
+
+
+def test_the_palette_is_vocs() -> None:
+    palette = write.voc_palette()
+    assert palette.shape == (256, 3)
+    # From the VOC development kit: background, aeroplane, bicycle, person, tvmonitor, uncertain.
+    for number, colour in {
+        0: (0, 0, 0),
+        1: (128, 0, 0),
+        2: (0, 128, 0),
+        15: (192, 128, 128),
+        20: (0, 64, 128),
+        255: (224, 224, 192),
+    }.items():
+        assert tuple(palette[number]) == colour
+
+
+def test_pictures_masks_and_labels_are_read_back_as_they_were(tmp_path: Path) -> None:
+    levels = torch.randint(0, 256, (1, 3, 9, 13), generator=torch.Generator().manual_seed(0))
+    write.save_picture(levels / 255, tmp_path / "a" / "picture.png")
+    back = np.asarray(Image.open(tmp_path / "a" / "picture.png"))
+    assert np.array_equal(back, levels[0].permute(1, 2, 0).numpy())
+
+    write.save_mask(levels[:, :1] / 255, tmp_path / "mask.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "mask.png")), levels[0, 0].numpy())
+
+    labels = levels[0, 0] % 21
+    write.save_labels(labels, tmp_path / "labels.png")
+    opened = Image.open(tmp_path / "labels.png")
+    assert opened.mode == "P"
+    assert np.array_equal(np.asarray(opened), labels.numpy())
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_overlay_tints_what_is_not_background(tmp_path: Path) -> None:
+    content = torch.full((1, 3, 120, 160), 0.5)
+    labels = torch.zeros(120, 160, dtype=torch.long)
+    labels[:, 80:] = 15
+    write.save_overlay(content, labels, tmp_path / "regions.png")
+    overlay = np.asarray(Image.open(tmp_path / "regions.png")).astype(int)
+    assert overlay.shape == (120, 160, 3)
+    assert tuple(overlay[5, 5]) == (128, 128, 128)
+    assert tuple(overlay[5, 155]) == (160, 128, 128)
+    assert tuple(overlay[5, 80]) == (255, 255, 255)
+    assert (overlay == 0).any()  # the plates of the names
+
+
+def test_losses_are_a_table_and_a_plot(tmp_path: Path) -> None:
+    curve = [
+        LossRow("person", scale, i, 3.0 / (i + 1), 1, 2, 0) for scale in (2, 1) for i in (0, 1)
+    ]
+    write.save_losses(curve, tmp_path)
+    with (tmp_path / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["scale"] for row in rows] == ["2", "2", "1", "1"]
+    assert float(rows[1]["total"]) == pytest.approx(1.5)
+    assert min(np.asarray(Image.open(tmp_path / "losses.png")).shape[:2]) > 300
+
+
+def test_the_summary_is_json(tmp_path: Path) -> None:
+    write.save_summary({"a": [1, 2]}, tmp_path / "summary.json")
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"a": [1, 2]}
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to .*hydra.run.dir"):
+        write.check_folder(tmp_path / "file" / "below")

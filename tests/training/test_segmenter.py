@@ -1,0 +1,277 @@
+"""A few steps of training on tiny pictures, and the crops they see."""
+
+import itertools
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.networks import weights
+from pipeline.training import pictures, segmenter
+from pipeline.training.export import export
+from pipeline.training.segmenter import PERSON, UNCERTAIN, Example, Samples, Settings
+
+CAR, CAT = 7, 8
+
+
+def example(name: str, seed: int, number: int = CAT) -> Example:
+    """A white shape, unlike its mirror image, labelled on black."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(side) for side in rng.integers(60, 90, 2))
+    labels = np.zeros((height, width), np.uint8)
+    labels[height // 4 :, width // 5 : width // 2] = number
+    labels[height // 4 : height // 2, width // 2 : width - 10] = number
+    return Example(
+        name, np.repeat(255 * (labels[..., None] > 0).astype(np.uint8), 3, axis=2), labels
+    )
+
+
+@pytest.fixture
+def examples() -> list[Example]:
+    cats = [example(f"cat_{seed}", seed) for seed in range(4)]
+    return [*cats, example("person_0", 9, PERSON)]
+
+
+def settings(tmp_path: Path, **changes: object) -> Settings:
+    chosen = {"photos": "unused", "labels": "unused", "crops": [32], "batch": 2, "steps": 6}
+    chosen |= {"output": str(tmp_path / "out.safetensors"), "device": "cpu"}
+    return Settings(**(chosen | changes))  # type: ignore[arg-type]
+
+
+def test_picture_and_labels_go_through_the_same_view() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        drawn = example("cat", seed)
+        view = segmenter.random_view(drawn, 64, rng)
+        crop, labels = segmenter.warp(drawn, 64, view)
+        assert crop.shape == (64, 64, 3)
+        assert labels.shape == (64, 64)
+        assert set(np.unique(labels)) <= {0, CAT, UNCERTAIN}
+        inside = labels != UNCERTAIN
+        # Bilinear and nearest sampling differ along the shape's edge only.
+        agreed = (crop[..., 0] > 127) == (labels == CAT)
+        assert agreed[inside].mean() > 0.95
+        edge = cv2.dilate(
+            cv2.Canny(np.where(labels == CAT, 255, 0).astype(np.uint8), 9, 9), np.ones((3, 3))
+        )
+        safe = (edge == 0) & (cv2.erode(inside.astype(np.uint8), np.ones((5, 5))) > 0)
+        assert agreed[safe].all()
+
+
+def test_views_turn_scale_and_mirror() -> None:
+    drawn = example("cat", 0)
+    rng = np.random.default_rng(1)
+    views = np.stack([segmenter.random_view(drawn, 48, rng)[:, :2] for _ in range(300)])
+    determinants = np.linalg.det(views)
+    assert 0.4 < (determinants < 0).mean() < 0.6
+    # The short side fills 60% to 200% of the crop; stretching adds to that a little.
+    filled = np.linalg.norm(views[..., 1], axis=1) * min(drawn.labels.shape) / 48
+    assert 0.6 <= filled.min() < 0.7
+    assert 1.8 < filled.max() <= 2.0
+    turned = np.abs(views[:, 0, 1] / views[:, 1, 1])
+    assert 0.3 < (turned > 1e-9).mean() < 0.7
+    assert turned.max() < 0.7
+
+
+def test_outside_of_the_photograph_is_uncertain() -> None:
+    drawn = example("cat", 3)
+    height, width = drawn.labels.shape
+    shifted = np.array([[1.0, 0, 10], [0, 1, 4]])
+    _, labels = segmenter.warp(drawn, 100, shifted)
+    known = np.full((100, 100), False)
+    known[4 : 4 + height, 10 : 10 + width] = True
+    assert np.array_equal(labels != UNCERTAIN, known)
+    assert np.array_equal(labels[4 : 4 + height, 10 : 10 + width], drawn.labels)
+
+
+def test_pasted_people_are_labelled_where_they_are_seen() -> None:
+    crop = np.zeros((64, 64, 3), np.uint8)
+    labels = np.full((64, 64), CAR, np.uint8)
+    labels[:10] = UNCERTAIN
+    seen = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        person = example("person_0", seed, PERSON)
+        pasted, pasted_labels = segmenter.paste_person(crop, labels, person, rng)
+        people = pasted_labels == PERSON
+        assert np.array_equal(pasted_labels[~people], labels[~people])
+        inner = cv2.erode(people.astype(np.uint8), np.ones((5, 5)), borderValue=(0,)) > 0
+        outer = cv2.dilate(people.astype(np.uint8), np.ones((9, 9))) > 0
+        assert pasted[inner].min(initial=255) > 100
+        assert pasted[~outer].max(initial=0) == 0
+        seen += people.any()
+    assert seen > 10
+    assert crop.max() == 0
+    assert (labels[10:] == CAR).all()
+
+
+def test_samples_are_reproducible_and_in_range(examples: list[Example]) -> None:
+    crops, labels = Samples(examples, 0.3, 1).batch(6, 40)
+    assert crops.shape == (6, 3, 40, 40)
+    assert labels.shape == (6, 40, 40)
+    assert labels.dtype == torch.int64
+    assert 0 <= float(crops.min()) < float(crops.max()) <= 1
+    again, other = (Samples(examples, 0.3, seed).batch(6, 40) for seed in (1, 2))
+    assert torch.equal(crops, again[0])
+    assert torch.equal(labels, again[1])
+    assert not torch.equal(crops, other[0])
+
+
+def test_people_are_pasted_on_the_share_asked_for(examples: list[Example]) -> None:
+    cats = [e for e in examples if e.name.startswith("cat")]
+    samples = Samples(examples, 0.5, 0)
+    samples.examples = cats
+    samples.probabilities = np.full(4, 0.25)
+    _, labels = samples.batch(200, 24)
+    # Some of the people land outside of the crop.
+    assert 0.3 < float((labels == PERSON).any(2).any(1).float().mean()) < 0.55
+    _, labels = Samples(cats, 0.5, 0).batch(50, 24)
+    assert not (labels == PERSON).any()
+
+
+def test_rare_classes_are_drawn_more_often() -> None:
+    def labelled(number: int, pixels: int) -> Example:
+        labels = np.zeros((10, 20), np.uint8)
+        labels.ravel()[:pixels] = number
+        return Example("x", np.zeros((10, 20, 3), np.uint8), labels)
+
+    # One car in 40, 20 cats; a car of 1% of its photograph does not count.
+    drawn = [labelled(CAR, 40), *[labelled(CAT, 4)] * 20, labelled(CAR, 2)]
+    drawn += [labelled(UNCERTAIN, 50)] * 18
+    factors = segmenter.repeat_factors(drawn, threshold=0.1)
+    assert factors[0] == pytest.approx((0.1 / (1 / 40)) ** 0.5)  # 2
+    assert factors[1:21].tolist() == [1] * 20  # 0.1 / 0.5 would be under 1
+    assert factors[21:].tolist() == [0.5] * 19
+    assert segmenter.repeat_factors(drawn, threshold=2)[0] == 6
+
+
+def test_split_keeps_every_seventh_person_and_every_twentieth_other() -> None:
+    people = [example(f"person_{number:02}", 0) for number in range(15)]
+    others = [example(f"cat_{number:02}", 0) for number in range(22)]
+    training, validation = segmenter.split([*reversed(people), *reversed(others)])
+    assert [e.name for e in validation] == [
+        "cat_00", "cat_20", "person_00", "person_07", "person_14",
+    ]  # fmt: skip
+    assert len(training) == 37 - 5
+    assert not {e.name for e in training} & {e.name for e in validation}
+
+
+def test_uncertain_pixels_do_not_count() -> None:
+    scores = torch.randn(1, 21, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.full((1, 8, 8), CAT)
+    labels[:, :, 4:] = UNCERTAIN
+    loss = segmenter.loss_function(scores, labels, smoothing=0.0)
+    changed = scores.clone()
+    changed[..., 2:] = 50
+    assert float(segmenter.loss_function(changed, labels, smoothing=0.0)) == float(loss)
+    by_hand = -scores.log_softmax(1)[0, CAT, :, :2].mean()
+    assert float(loss) == pytest.approx(float(by_hand), rel=1e-5)
+    changed[..., 0] = 50
+    assert float(segmenter.loss_function(changed, labels, smoothing=0.0)) != float(loss)
+
+
+def test_average_follows_the_weights() -> None:
+    network, average = (torch.nn.BatchNorm1d(1) for _ in range(2))
+    with torch.no_grad():
+        network.weight.fill_(3)
+        network.state_dict()["running_mean"] += 10
+        network.state_dict()["num_batches_tracked"] += 7
+    segmenter._follow(average, network, keep=0.75)
+    assert average.weight.tolist() == pytest.approx([0.75 * 1 + 0.25 * 3])
+    assert average.state_dict()["running_mean"].tolist() == pytest.approx([2.5])
+    assert average.num_batches_tracked == 7
+
+
+def test_learning_rate_rises_and_falls_to_zero() -> None:
+    shares = [segmenter._schedule(step, 100) for step in range(100)]
+    assert shares[:3] == pytest.approx([0.5, 1.0, 1.0])
+    assert shares[51] == pytest.approx(0.5, abs=0.02)
+    assert 0 < shares[99] < 0.001
+    assert all(late <= early for early, late in itertools.pairwise(shares[1:]))
+
+
+def test_loss_falls(tmp_path: Path, examples: list[Example]) -> None:
+    def error(steps: int) -> float:
+        chosen = settings(tmp_path, steps=steps, batch=4, paste=0.0, average=0.8)
+        network = segmenter.train(chosen, examples[:4])
+        crops, labels = Samples(examples[:4], 0.0, 99).batch(8, 32)
+        with torch.no_grad():
+            return float(segmenter.loss_function(network(crops), labels, 0.0))
+
+    assert error(40) < 0.6 * error(2)
+
+
+def test_same_seed_same_weights(tmp_path: Path, examples: list[Example]) -> None:
+    first, again, other = (
+        segmenter.train(settings(tmp_path, steps=2, seed=seed), examples).state_dict()
+        for seed in (4, 4, 5)
+    )
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    assert not torch.equal(first["stem.0.weight"], other["stem.0.weight"])
+
+
+def test_resumed_training_is_the_same_as_uninterrupted(
+    tmp_path: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(tmp_path, crops=[24, 32])
+    half_way = tmp_path / "half_way.pth"
+    save = segmenter._save
+
+    def save_and_keep(path: Path, step: int, *rest: object) -> None:
+        save(path, step, *rest)  # type: ignore[arg-type]
+        if step == 3:
+            shutil.copy(path, half_way)
+
+    monkeypatch.setattr(segmenter, "_save", save_and_keep)
+    whole = segmenter.train(chosen, examples, tmp_path / "whole" / "checkpoint.pth").state_dict()
+    assert torch.load(half_way, weights_only=True)["step"] == 3
+    torch.manual_seed(1234)
+    resumed = segmenter.train(replace(chosen, resume=True), examples, half_way).state_dict()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+    fresh = segmenter.train(replace(chosen, seed=1), examples).state_dict()
+    assert not torch.equal(whole["stem.0.weight"], fresh["stem.0.weight"])
+
+
+def test_written_file_holds_the_trained_network(tmp_path: Path, examples: list[Example]) -> None:
+    network = segmenter.train(settings(tmp_path, steps=1), examples)
+    assert not network.training
+    path = tmp_path / "a" / "b.safetensors"
+    export(network.state_dict(), path, {"steps": "1"})
+    state = weights.read_state_dict(path)
+    wanted = network.state_dict()
+    assert all(torch.equal(tensor, wanted[name].half()) for name, tensor in state.items())
+    assert {n for n in wanted if not n.endswith("num_batches_tracked")} == set(state)
+
+
+def test_photographs_and_label_maps_are_paired_by_name(tmp_path: Path) -> None:
+    photos, labels = tmp_path / "photos", tmp_path / "labels"
+    photos.mkdir()
+    labels.mkdir()
+    for number, name in enumerate(("cat_1", "person_2")):
+        picture = np.full((6, 9, 3), (10 + number, 20, 30), np.uint8)
+        cv2.imwrite(str(photos / f"{name}.png"), picture)
+        cv2.imwrite(str(labels / f"{name}.png"), np.full((6, 9), number, np.uint8))
+    loaded = segmenter.load_examples(str(photos), str(labels))
+    assert [e.name for e in loaded] == ["cat_1", "person_2"]
+    assert [int(e.labels.max()) for e in loaded] == [0, 1]
+    assert loaded[1].picture[0, 0].tolist() == [30, 20, 11]  # RGB
+    (labels / "cat_1.png").unlink()
+    with pytest.raises(UserError, match=r"cat_1\.png is missing"):
+        segmenter.load_examples(str(photos), str(labels))
+    with pytest.raises(UserError, match="no pictures in"):
+        segmenter.load_examples(str(tmp_path / "none"), str(labels))
+
+
+def test_colours_stay_in_range_and_change() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    assert np.array_equal(pictures.jitter_colour(picture, rng, 0.0), picture)
+    changed = pictures.jitter_colour(picture, rng, 1.0)
+    assert changed.shape == picture.shape
+    assert changed.dtype == np.uint8
+    assert not np.array_equal(changed, picture)
