@@ -113,6 +113,8 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
             write.save_picture(picture, output / f"{name}.png")
         write.save_losses(stylized.curve, output)
         write.save_picture(result, output / "result.png")
+        shown = [output / f"{name}.png" for name in ("content", "regions", "result")]
+        write.save_overview(shown, output / "overview.png")
     summary["networks"]["encoder"] = _describe(encoder.source)
     summary["iterations"] = len(stylized.curve)
     _describe_styles(

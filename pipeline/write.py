@@ -95,6 +95,17 @@ def save_overlay(content: Tensor, labels: Tensor, path: Path) -> None:
     _save(picture, path)
 
 
+def save_overview(files: Sequence[Path], path: Path) -> None:
+    """Write pictures of one size side by side, such as content, regions and result.
+
+    Args:
+        files: the pictures, written before.
+        path: of the PNG.
+    """
+    panels = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    _save(Image.fromarray(np.concatenate(panels, axis=1)), path)
+
+
 def save_losses(curve: Sequence[LossRow], folder: Path) -> None:
     """Write ``losses.csv`` and ``losses.png``."""
     columns = [column.name for column in fields(LossRow)]

@@ -64,6 +64,7 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
         "losses.csv",
         "losses.png",
         "masks",
+        "overview.png",
         "pipeline.log",
         "regions.png",
         "result.png",

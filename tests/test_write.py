@@ -59,6 +59,16 @@ def test_the_overlay_tints_what_is_not_background(tmp_path: Path) -> None:
     assert (overlay == 0).any()  # the plates of the names
 
 
+def test_the_overview_puts_pictures_side_by_side(tmp_path: Path) -> None:
+    for level in (0, 1):
+        write.save_picture(torch.full((1, 3, 4, 6), float(level)), tmp_path / f"{level}.png")
+    write.save_overview([tmp_path / "0.png", tmp_path / "1.png"], tmp_path / "both.png")
+    both = np.asarray(Image.open(tmp_path / "both.png"))
+    assert both.shape == (4, 12, 3)
+    assert both[:, :6].max() == 0
+    assert both[:, 6:].min() == 255
+
+
 def test_losses_are_a_table_and_a_plot(tmp_path: Path) -> None:
     curve = [
         LossRow("person", scale, i, 3.0 / (i + 1), 1, 2, 0) for scale in (2, 1) for i in (0, 1)
