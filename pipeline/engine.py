@@ -229,7 +229,9 @@ class Engine:
         masks = {name: self._layer_mask(mask, name) for name in names}
         return dict(drop_vanishing(masks, region, warn=warn))
 
-    def _losses(self, shown: Tensor, targets: Sequence[_Target]) -> tuple[Tensor, Tensor, Tensor]:
+    def _losses(
+        self, shown: Tensor, mask: Tensor, targets: Sequence[_Target]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted content, style and variation losses of the picture as shown."""
         goal = self.objective
         wanted = {name for target in targets for name in target.grams} | set(goal.content_layers)
@@ -250,7 +252,7 @@ class Engine:
         return (
             goal.content_weight * content,
             goal.style_weight * style,
-            goal.tv_weight * losses.total_variation(shown),
+            goal.tv_weight * losses.total_variation(shown, mask),
         )
 
     def _descend(
@@ -273,7 +275,7 @@ class Engine:
         def evaluate(iteration: int) -> float:
             nonlocal best, best_loss, unit
             painted.grad = None
-            terms = self._losses(show(), targets)
+            terms = self._losses(show(), mask, targets)
             # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
             if math.isnan(unit):
                 unit = sum(float(term.detach()) for term in terms)

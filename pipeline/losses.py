@@ -74,18 +74,29 @@ def relative_style_loss(gram: Tensor, target: Tensor) -> Tensor:
     return (gram - target).square().sum() / target.square().sum().clamp_min(1e-12)
 
 
-def total_variation(picture: Tensor) -> Tensor:
+def total_variation(picture: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared difference of neighbouring pixels, horizontally plus vertically.
 
     Args:
         picture: (1, 3, H, W).
+        mask: (1, 1, H, W), weighs the pixels; None: all alike.
 
     Returns:
-        A scalar; Johnson et al. 2016 and Mahendran and Vedaldi 2015 with exponent 2, averaged.
+        A scalar; Mahendran and Vedaldi 2015 with exponent 2, averaged, so that its strength does
+        not depend on the region's area.
     """
-    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean()
-    right = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean()
-    return down + right
+    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean(1, keepdim=True)
+    right = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean(1, keepdim=True)
+    if mask is None:
+        return down.mean() + right.mean()
+    weights = mask[..., 1:, :], mask[..., :, 1:]
+    return sum(
+        (
+            (d * w).sum() / w.sum().clamp_min(1e-6)
+            for d, w in zip((down, right), weights, strict=True)
+        ),
+        start=picture.new_zeros(()),
+    )
 
 
 def _floor(target: Tensor, mask: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class LossSettings:
     name: str = "balanced"
     content_weight: float = 1.0
     style_weight: float = 40.0
-    tv_weight: float = 0.0
+    tv_weight: float = 10.0
     layer_weights: list[float] | None = None
 
 

@@ -69,3 +69,6 @@ def test_total_variation() -> None:
     picture = torch.tensor([[[[0.0, 1.0], [0.0, 3.0]]]])
     # down: 0, 2 -> mean of 0, 4; right: 1, 3 -> mean of 1, 9
     assert losses.total_variation(picture).item() == pytest.approx(2 + 5)
+    mask = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
+    # Only the lower right pixel counts: 2^2 to the one above, 3^2 to the one on its left.
+    assert losses.total_variation(picture, mask).item() == pytest.approx(4 + 9)
