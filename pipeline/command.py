@@ -117,8 +117,8 @@ def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -
 
 def known_keys() -> list[str]:
     """Every key of the configuration, and every group, as written on the command line."""
-    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
-    return [*_keys(Settings), *groups]
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"hydra", "training"}
+    return [*_keys(Settings), *sorted(groups - {entry.name for entry in fields(Settings)})]
 
 
 def _keys(schema: type, prefix: str = "") -> Iterator[str]:

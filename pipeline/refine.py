@@ -20,7 +20,9 @@ def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tens
     Returns:
         (1, K, H, W); may leave [0, 1] a little.
     """
-    guide, masks = guide.double(), masks.double()
+    # Variances are small differences of large means; Apple's MPS has no doubles.
+    exact = torch.float32 if guide.device.type == "mps" else torch.float64
+    guide, masks = guide.to(exact), masks.to(exact)
     mean = _box(guide, radius)  # (1, 3, H, W)
     mask_mean = _box(masks, radius)  # (1, K, H, W)
     outer = guide[:, :, None] * guide[:, None]  # (1, 3, 3, H, W)

@@ -81,10 +81,11 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         segmentation = segment(
             content,
             segmenter.module,
-            size=settings.segmenter.size,
+            sizes=settings.segmenter.sizes or segmenter.sizes,
             mirror=settings.segmenter.mirror,
             refinement=_refinement(settings),
             min_share=settings.segmenter.min_share,
+            min_part=settings.segmenter.min_part,
         )
     with clock.stage("mask"):
         masks = regions.region_masks(segmentation, list(settings.styles))

@@ -1,7 +1,10 @@
 """Segment: which class each pixel of the photograph shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,42 +60,70 @@ class Segmentation:
 def segment(
     picture: Tensor,
     segmenter: nn.Module,
-    size: int = 512,
+    sizes: Sequence[int] = (512,),
     mirror: bool = True,
     refinement: Refinement | None = None,
     min_share: float = 0.005,
+    min_part: float = 0.002,
 ) -> Segmentation:
     """Segment a photograph.
 
     Args:
         picture: (1, 3, H, W) in [0, 1].
         segmenter: (1, 3, h, w) in [0, 1] to class scores (1, 21, h', w').
-        size: long side in pixels at which the network sees the picture.
+        sizes: long sides in pixels at which the network sees the picture; what it says is
+            averaged.
         mirror: average with what it says of the mirrored picture.
         refinement: None leaves the upsampled probabilities as they are.
         min_share: classes under this share of the picture count as not found; their pixels go to
             the next probable class.
+        min_part: so do specks and holes, connected parts under this share of the picture.
 
     Returns:
         Probabilities at the picture's own height and width.
     """
-    scale = size / max(picture.shape[2:])
-    seen = picture
-    if scale < 1:
-        sides = [max(1, round(side * scale)) for side in picture.shape[2:]]
-        seen = F.interpolate(picture, sides, mode="bilinear", antialias=True)
-    low = segmenter(seen).softmax(1)
-    if mirror:
-        low = (low + segmenter(seen.flip(3)).softmax(1).flip(3)) / 2
+    seen = [_at_size(picture, size) for size in sizes]
     # Probabilities, not labels, are brought up: labels would give steps for edges.
-    full = F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
+    full = torch.stack([_probabilities(segmenter, view, picture, mirror) for view in seen]).mean(0)
     shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
-    kept = _normalise(full[:, found])
+    kept = _without_specks(_normalise(full[:, found]), min_part)
     if refinement is not None:
         radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
         kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
     return Segmentation({VOC_CLASSES[n]: kept[:, k : k + 1] for k, n in enumerate(found)})
+
+
+def _at_size(picture: Tensor, size: int) -> Tensor:
+    scale = size / max(picture.shape[2:])
+    if scale >= 1:
+        return picture
+    sides = [max(1, round(side * scale)) for side in picture.shape[2:]]
+    return F.interpolate(picture, sides, mode="bilinear", antialias=True)
+
+
+def _probabilities(segmenter: nn.Module, seen: Tensor, picture: Tensor, mirror: bool) -> Tensor:
+    low = segmenter(seen).softmax(1)
+    if mirror:
+        low = (low + segmenter(seen.flip(3)).softmax(1).flip(3)) / 2
+    return F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
+
+
+def _without_specks(probabilities: Tensor, min_part: float) -> Tensor:
+    """Give connected parts under ``min_part`` of the picture to the next probable class."""
+    labels = probabilities.argmax(1)[0].cpu().numpy()
+    allowed = np.ones((probabilities.shape[1], *labels.shape), dtype=np.float32)
+    for number in range(len(allowed)):
+        count, parts, statistics, _ = cv2.connectedComponentsWithStats(
+            (labels == number).astype(np.uint8), connectivity=4
+        )
+        areas = statistics[:, cv2.CC_STAT_AREA]
+        small = [part for part in range(1, count) if areas[part] < min_part * labels.size]
+        allowed[number][np.isin(parts, small)] = 0
+    # Where nothing else is probable at all the part stays what it is.
+    remaining = probabilities * torch.from_numpy(allowed).to(probabilities)[None]
+    enough = remaining.sum(1, keepdim=True) > 0.01
+    return _normalise(torch.where(enough, remaining, probabilities))
 
 
 def _normalise(probabilities: Tensor) -> Tensor:

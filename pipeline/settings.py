@@ -1,6 +1,7 @@
 """Settings: the schema of conf/, with types, ranges and defaults checked before a run starts.
 
-Only `command` and `run` know these classes; everything else takes plain arguments.
+Only `command` and `run` know these classes; everything else takes plain arguments. Nothing here
+needs torch, so that help and misspelt settings are answered at once.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from pipeline.errors import UserError
-from pipeline.networks import encoders, segmenters
 
 
 @dataclass
@@ -27,9 +27,10 @@ class SegmenterSettings:
 
     name: str = "auto"
     weights: str | None = None
-    size: int = 512
+    sizes: list[int] | None = None
     mirror: bool = True
     min_share: float = 0.005
+    min_part: float = 0.002
     refine: RefineSettings = field(default_factory=RefineSettings)
 
 
@@ -114,8 +115,6 @@ def _problems(settings: Settings) -> list[str]:
     segmenter, encoder, method = settings.segmenter, settings.encoder, settings.method
     loss, optimizer = settings.loss, settings.optimizer
     found = [
-        _one_of("segmenter.name", segmenter.name, ["auto", *segmenters.RECIPES]),
-        _one_of("encoder.name", encoder.name, ["auto", *encoders.RECIPES]),
         _one_of("encoder.pooling", encoder.pooling, ["max", "average"]),
         _one_of("encoder.padding", encoder.padding, ["replicate", "zeros", "reflect"]),
         _one_of("method.name", method.name, ["stitch", "composite"]),
@@ -124,8 +123,9 @@ def _problems(settings: Settings) -> list[str]:
         _one_of("optimizer.name", optimizer.name, ["lbfgs", "adam"]),
         _within("size", settings.size, 32, 16384),
         _within("feather", settings.feather, 0, 100),
-        _within("segmenter.size", segmenter.size, 64, 4096),
+        *(_within("segmenter.sizes", size, 64, 4096) for size in segmenter.sizes or []),
         _within("segmenter.min_share", segmenter.min_share, 0, 1),
+        _within("segmenter.min_part", segmenter.min_part, 0, 1),
         _within("segmenter.refine.radius", segmenter.refine.radius, 1, 200),
         _within("segmenter.refine.eps", segmenter.refine.eps, 1e-8, 1),
         _within("method.margin", method.margin, 0, 4096),

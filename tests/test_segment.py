@@ -55,16 +55,16 @@ def test_refinement_brings_the_edge_to_the_picture(picture: Tensor) -> None:
 
 
 def test_small_classes_go_to_the_next_probable_one(picture: Tensor) -> None:
-    assert "dog" in segment(picture, ByColour(), min_share=0).shares
+    assert "dog" in segment(picture, ByColour(), min_share=0, min_part=0).shares
     assert "dog" not in segment(picture, ByColour(), min_share=0.01).shares
 
 
 def test_the_network_sees_at_most_size(picture: Tensor) -> None:
     segmenter = ByColour()
-    found = segment(picture, segmenter, size=40)
+    found = segment(picture, segmenter, sizes=[40])
     assert segmenter.seen == (1, 3, 29, 40)
     assert found.labels.shape == (61, 83)
-    segment(picture, segmenter, size=400)
+    segment(picture, segmenter, sizes=[400])
     assert segmenter.seen == (1, 3, 61, 83)
 
 
@@ -79,3 +79,22 @@ def test_mirroring_averages_both_views(picture: Tensor) -> None:
     probability = segment(picture, LeftIsCat(), min_share=0).probabilities["cat"]
     assert probability.mean().item() == pytest.approx(0.5, abs=1e-3)
     assert probability.std() < 1e-3
+
+
+def test_specks_and_holes_go_to_the_next_probable_class() -> None:
+    class WithSpeckAndHole(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 40, 60)
+            scores[:, 0] = 2
+            scores[:, CAT, 5:35, 5:30] = 4
+            scores[:, CAT, 20, 15] = 0  # a hole
+            scores[:, CAT, 3, 50] = 4  # a speck
+            return scores
+
+    picture = torch.rand(1, 3, 40, 60)
+    clean = segment(picture, WithSpeckAndHole(), mirror=False, min_part=0.01).labels
+    assert clean[20, 15] == CAT
+    assert clean[3, 50] == 0
+    raw = segment(picture, WithSpeckAndHole(), mirror=False, min_part=0).labels
+    assert raw[20, 15] == 0
+    assert raw[3, 50] == CAT

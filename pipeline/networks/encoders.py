@@ -93,6 +93,8 @@ def load(
         url = RECIPES[OFFICIAL].url
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
+    if name not in RECIPES:
+        raise UserError(f"encoder.name={name} is not one of auto, {', '.join(RECIPES)}")
     recipe = RECIPES[name]
     styles = tuple(style_layers or recipe.style_layers)
     contents = tuple(content_layers or recipe.content_layers)

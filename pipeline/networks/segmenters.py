@@ -64,10 +64,17 @@ class TorchvisionDeepLab(nn.Module):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A segmenter's network and torchvision's weights for it (None: bundled)."""
+    """A segmenter's network, torchvision's weights for it (None: bundled), and how to use it.
+
+    Attributes:
+        build: makes the network, with weights of no value.
+        url: torchvision's weights, or None for the bundled network.
+        sizes: the long sides at which it sees a picture by default.
+    """
 
     build: Callable[[], nn.Module]
     url: str | None
+    sizes: tuple[int, ...] = (512,)
 
 
 RECIPES = {
@@ -83,7 +90,7 @@ RECIPES = {
         lambda: TorchvisionDeepLab(segmentation.deeplabv3_mobilenet_v3_large),
         segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1.url,
     ),
-    "compact": Recipe(CompactSegmenter, None),
+    "compact": Recipe(CompactSegmenter, None, sizes=(256, 384)),
 }
 #: What `auto` would rather have than the bundled segmenter.
 OFFICIAL = "deeplabv3_resnet101"
@@ -95,6 +102,7 @@ class LoadedSegmenter:
     """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores (1, 21, h, w)."""
 
     module: nn.Module
+    sizes: tuple[int, ...]
     source: weights.Source
 
 
@@ -118,11 +126,13 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
         url = RECIPES[OFFICIAL].url
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
+    if name not in RECIPES:
+        raise UserError(f"segmenter.name={name} is not one of auto, {', '.join(RECIPES)}")
     recipe = RECIPES[name]
     source = weights.locate(name, "segmenter", file, recipe.url, BUNDLED_FILE)
     module = recipe.build()
     _fill(module, source)
-    return LoadedSegmenter(module.eval().requires_grad_(False).to(device), source)
+    return LoadedSegmenter(module.eval().requires_grad_(False).to(device), recipe.sizes, source)
 
 
 def _fill(module: nn.Module, source: weights.Source) -> None:

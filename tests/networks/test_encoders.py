@@ -80,3 +80,8 @@ def test_unknown_layers_are_named() -> None:
 def test_auto_with_a_file_asks_for_the_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="encoder=vgg19"):
         encoders.load("auto", tmp_path / "any.pth", CPU)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UserError, match=r"encoder.name=vgg20 is not one of auto, "):
+        encoders.load("vgg20", None, CPU)

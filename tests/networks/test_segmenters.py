@@ -63,3 +63,8 @@ def test_a_named_network_without_weights_says_where_to_put_them(
     monkeypatch.setattr(weights, "_download", lambda url: None)
     with pytest.raises(UserError, match=r"deeplabv3_resnet101_coco-586e9e4e.pth at .*checkpoints"):
         segmenters.load("deeplabv3_resnet101", None, CPU)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UserError, match=r"segmenter.name=vgg20 is not one of auto, "):
+        segmenters.load("vgg20", None, CPU)
