@@ -58,13 +58,12 @@ def drop_vanishing(
     if not kept:
         largest = max(areas, key=areas.__getitem__)
         kept = {largest: masks[largest]} if areas[largest] > 0 else {}
-    for layer in masks:
-        if warn and layer not in kept:
-            log.warning(
-                "region %s covers %.1f units of layer %s (fewer than %g): left out of its style",
-                region,
-                areas[layer],
-                layer,
-                smallest,
-            )
+    lost = [layer for layer in masks if layer not in kept]
+    if warn and lost:
+        log.warning(
+            "region %s is too small for some layers and left out there: %s (units, of %g needed)",
+            region,
+            ", ".join(f"{layer} {areas[layer]:.1f}" for layer in lost),
+            smallest,
+        )
     return kept

@@ -3,7 +3,6 @@
 import functools
 import logging
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,13 +93,14 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         with clock.stage("write"):
             _write_regions(content, segmentation, output)
         _finish(summary, clock, where, output)
+        log.info(_which_networks(segmenter.source))
         print_regions(segmentation.shares, output)
         print_hint(settings.content, segmentation.shares)
         return summary
 
     with clock.stage("stylize"):
         encoder = _load_encoder(settings, where, start)
-        _say_which_networks(segmenter.source, encoder.source)
+        log.info(_which_networks(segmenter.source, encoder.source))
         engine = _engine(settings, encoder)
         with Bar("stylize", _rounds(settings, len(masks)) * settings.optimizer.iterations) as bar:
             stylized = _method(settings)(content, masks, styles, engine, bar.advance)
@@ -117,6 +117,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         shown = [output / f"{name}.png" for name in ("content", "regions", "result")]
         write.save_overview(shown, output / "overview.png")
     summary["networks"]["encoder"] = _describe(encoder.source)
+    summary["networks_hint"] = _which_networks(segmenter.source, encoder.source)
     summary["iterations"] = len(stylized.curve)
     _describe_styles(
         summary, settings, masks, stylized, _distances(engine, content, result, masks, styles)
@@ -229,15 +230,15 @@ def _write_regions(content: Tensor, segmentation: Segmentation, output: Path) ->
         write.save_mask(mask, output / "masks" / f"{name}.png")
 
 
-def _say_which_networks(*sources: weights.Source) -> None:
+def _which_networks(*sources: weights.Source) -> str:
+    """One line: which networks run, and how to get torchvision's."""
     named = ", ".join(f"{source.network} ({source.kind})" for source in sources)
-    hint = ""
-    if any(source.kind == "bundled" for source in sources):
-        hint = (
-            "; for torchvision's larger ones: segmenter=deeplabv3_resnet101 encoder=vgg19 "
-            "(downloads 780 MB once)"
-        )
-    log.info("networks: %s%s", named, hint)
+    if all(source.kind != "bundled" for source in sources):
+        return f"networks: {named}"
+    return (
+        f"networks: {named}; for torchvision's larger ones: "
+        f"segmenter={segmenters.OFFICIAL} encoder={encoders.OFFICIAL} (downloads 780 MB once)"
+    )
 
 
 def _summary(
@@ -258,6 +259,7 @@ def _summary(
         else platform.processor() or platform.machine(),
         "torch": torch.__version__,
         "networks": {"segmenter": _describe(segmenter)},
+        "networks_hint": _which_networks(segmenter),
         "regions": [
             {"name": name, "share": round(share, 4)}
             for name, share in segmentation.shares.items()
@@ -306,8 +308,12 @@ def _finish(summary: dict[str, Any], clock: Clock, where: torch.device, output: 
 
 
 def _peak_memory(where: torch.device) -> int:
-    """Bytes: of the device's allocator on CUDA, else of the process."""
+    """Bytes: of the device's allocator on CUDA, else of the process; 0 where unknown."""
     if where.type == "cuda":
         return torch.cuda.max_memory_allocated(where)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

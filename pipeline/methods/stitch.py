@@ -19,6 +19,9 @@ from pipeline.engine import Engine, Guide, Progress
 from pipeline.methods import Stylized
 from pipeline.regions import surroundings
 
+#: How far a style is shrunk to fit a small region; smaller, its strokes would turn into noise.
+SMALLEST_STYLE = 0.5
+
 
 def stitch(
     content: Tensor,
@@ -69,7 +72,7 @@ def style_canvas(
     """The stitched style picture: each region filled with its style, the rest with the content.
 
     A style is scaled, keeping its proportions, to cover the box around its region, and centred
-    there.
+    there; for a small region it is shrunk to `SMALLEST_STYLE` at most and cropped.
 
     Args:
         content: (1, 3, H, W) in [0, 1].
@@ -88,7 +91,7 @@ def style_canvas(
 
 
 def _cover(style: Tensor, height: int, width: int) -> Tensor:
-    scale = max(height / style.shape[2], width / style.shape[3])
+    scale = max(height / style.shape[2], width / style.shape[3], SMALLEST_STYLE)
     sides = (
         max(height, math.ceil(style.shape[2] * scale)),
         max(width, math.ceil(style.shape[3] * scale)),

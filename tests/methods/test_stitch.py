@@ -77,3 +77,13 @@ def test_two_regions_are_painted_by_one_optimisation(
     assert len(done.curve) == 20
     assert done.pictures["disc"] is done.pictures["rest"]
     assert {row.stage for row in done.curve} == {"stitch"}
+
+
+def test_a_small_region_does_not_shrink_the_strokes_away(content: Tensor) -> None:
+    # Columns alternate every 8 pixels: at half size every 4, not less.
+    style = ((torch.arange(160) // 8) % 2).float().expand(1, 3, 160, 160)
+    small = torch.zeros(1, 1, 61, 83)
+    small[..., 20:36, 20:36] = 1
+    row = style_canvas(content, {"small": small}, {"small": style})[0, 0, 28, 20:36]
+    changes = int(((row > 0.5).int().diff() != 0).sum())
+    assert 3 <= changes <= 4
