@@ -12,6 +12,16 @@ from torch import Tensor, nn
 from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.refine import guided_filter
 
+#: Classes that segmenters take for each other within one object.
+LOOKALIKES = (
+    ("cat", "cow", "dog", "horse", "sheep"),
+    ("bus", "car", "train"),
+    ("bicycle", "motorbike"),
+    ("chair", "sofa"),
+)
+#: Share of an object's pixels at which one of its look-alike classes gets all of them.
+_MAJORITY = 0.7
+
 
 @dataclass(frozen=True)
 class Refinement:
@@ -87,11 +97,12 @@ def segment(
     full = torch.stack([_probabilities(segmenter, view, picture, mirror) for view in seen]).mean(0)
     shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
-    kept = _without_specks(_normalise(full[:, found]), min_part)
+    names = [VOC_CLASSES[number] for number in found]
+    kept = _without_specks(_unite_lookalikes(_normalise(full[:, found]), names), min_part)
     if refinement is not None:
         radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
         kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
-    return Segmentation({VOC_CLASSES[n]: kept[:, k : k + 1] for k, n in enumerate(found)})
+    return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)})
 
 
 def _at_size(picture: Tensor, size: int) -> Tensor:
@@ -107,6 +118,33 @@ def _probabilities(segmenter: nn.Module, seen: Tensor, picture: Tensor, mirror: 
     if mirror:
         low = (low + segmenter(seen.flip(3)).softmax(1).flip(3)) / 2
     return F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
+
+
+def _unite_lookalikes(probabilities: Tensor, names: Sequence[str]) -> Tensor:
+    """A cat with the forehead of a dog is a cat: majorities among look-alikes take all.
+
+    Args:
+        probabilities: (1, K, H, W).
+        names: the K classes.
+    """
+    united = probabilities.clone()
+    for group in LOOKALIKES:
+        members = [k for k, name in enumerate(names) if name in group]
+        if len(members) < 2:
+            continue
+        labels = united.argmax(1)[0].cpu().numpy()
+        inside = np.isin(labels, members).astype(np.uint8)
+        count, parts = cv2.connectedComponents(inside, connectivity=8)
+        for part in range(1, count):
+            areas = np.bincount(labels[parts == part], minlength=len(names))
+            winner = int(areas.argmax())
+            if areas[winner] < _MAJORITY * areas.sum():
+                continue
+            here = torch.from_numpy(parts == part).to(united.device)
+            together = united[0, members][:, here].sum(0)
+            for member in members:
+                united[0, member, here] = together if member == winner else 0.0
+    return united
 
 
 def _without_specks(probabilities: Tensor, min_part: float) -> Tensor:

@@ -86,6 +86,14 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == summary["iterations"] == 200
 
 
+@pytest.mark.slow
+def test_the_sweep_of_the_readme(tmp_path: Path) -> None:
+    pipeline("-m", "method=stitch,composite", "+styles.person=scream.jpg", folder=tmp_path)
+    (folder,) = (tmp_path / "outputs" / "multirun").glob("*-*-*/*-*-*")
+    for number in "01":
+        assert_localized(folder / number, "person")
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")

@@ -98,3 +98,31 @@ def test_specks_and_holes_go_to_the_next_probable_class() -> None:
     raw = segment(picture, WithSpeckAndHole(), mirror=False, min_part=0).labels
     assert raw[20, 15] == 0
     assert raw[3, 50] == CAT
+
+
+def test_a_cat_with_the_forehead_of_a_dog_is_a_cat() -> None:
+    class TwoAnimals(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 40, 60)
+            scores[:, 0] = 3
+            scores[:, CAT, 5:35, 5:25] = 6
+            scores[:, DOG, 5:10, 5:25] = 8  # the cat's forehead
+            scores[:, DOG, 5:35, 40:55] = 6  # a dog of its own
+            return scores
+
+    labels = segment(torch.rand(1, 3, 40, 60), TwoAnimals(), mirror=False).labels
+    assert labels[7, 15] == CAT
+    assert labels[20, 15] == CAT
+    assert labels[20, 47] == DOG
+
+
+def test_two_animals_that_touch_stay_two() -> None:
+    class Touching(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 40, 60)
+            scores[:, CAT, :, :35] = 6
+            scores[:, DOG, :, 35:] = 6
+            return scores
+
+    labels = segment(torch.rand(1, 3, 40, 60), Touching(), mirror=False).labels
+    assert (labels[20, 10], labels[20, 50]) == (CAT, DOG)
