@@ -90,7 +90,7 @@ RECIPES = {
         lambda: TorchvisionDeepLab(segmentation.deeplabv3_mobilenet_v3_large),
         segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1.url,
     ),
-    "compact": Recipe(CompactSegmenter, None, sizes=(256, 384)),
+    "compact": Recipe(CompactSegmenter, None, sizes=(224, 320, 448)),
 }
 #: What `auto` would rather have than the bundled segmenter.
 OFFICIAL = "deeplabv3_resnet101"
@@ -131,21 +131,26 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
     recipe = RECIPES[name]
     source = weights.locate(name, "segmenter", file, recipe.url, BUNDLED_FILE)
     module = recipe.build()
-    _fill(module, source)
+    fill(module, source.file)
     return LoadedSegmenter(module.eval().requires_grad_(False).to(device), recipe.sizes, source)
 
 
-def _fill(module: nn.Module, source: weights.Source) -> None:
+def fill(module: nn.Module, file: Path) -> None:
+    """Give a segmenter the weights of a file.
+
+    Raises:
+        UserError: the file cannot be read or is another network's.
+    """
     target = module.model if isinstance(module, TorchvisionDeepLab) else module
     assert isinstance(target, nn.Module)
     wanted = target.state_dict()
-    state = weights.read_state_dict(source.file)
+    state = weights.read_state_dict(file)
     # num_batches_tracked counts training steps; old checkpoints lack it and nothing reads it.
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     wrong = [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
     if missing or wrong:
         raise UserError(
-            f"{source.file} does not fit segmenter {source.network}: "
-            f"{len(missing)} tensors missing, {len(wrong)} of another shape"
+            f"{file} does not fit this segmenter: {len(missing)} tensors missing, "
+            f"{len(wrong)} of another shape; name another file or segmenter"
         )
     target.load_state_dict({k: state.get(k, wanted[k]).to(wanted[k].dtype) for k in wanted})

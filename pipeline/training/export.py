@@ -24,4 +24,6 @@ def export(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str])
     }
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, dict(metadata))
+    # The writer makes files that only their owner may read.
+    partial.chmod(0o644)
     partial.replace(path)

@@ -53,6 +53,8 @@ class Settings:
     output: str = str(weights.BUNDLED / "compact_segmenter.safetensors")
     checkpoint: str = "outputs/training/segmenter.pth"
     resume: bool = False
+    # Weights to start from instead of random ones, for a further round of training.
+    start: str | None = None
     steps: int = 12000
     batch: int = 16
     crops: list[int] = field(default_factory=lambda: [128, 192])
@@ -234,6 +236,8 @@ def train(
     torch.manual_seed(settings.seed)
     network = CompactSegmenter()
     network.to(device).to(memory_format=torch.channels_last)
+    if settings.start is not None:
+        segmenters.fill(network, Path(settings.start))
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed)
@@ -256,8 +260,9 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-        # The average follows faster at first, when the weights are still far from good.
-        _follow(average, network, min(settings.average, (1 + step) / (10 + step)))
+        # The average follows faster at first, when random weights are still far from good.
+        young = 1.0 if settings.start is not None else (1 + step) / (10 + step)
+        _follow(average, network, min(settings.average, young))
         running += float(loss.detach()) / every
         if (step + 1) % every == 0:
             log.info(

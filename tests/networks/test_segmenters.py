@@ -53,7 +53,7 @@ def test_auto_prefers_cached_official_weights() -> None:
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match="does not fit segmenter compact"):
+    with pytest.raises(UserError, match="does not fit this segmenter"):
         segmenters.load("compact", tmp_path / "other.pth", CPU)
 
 
