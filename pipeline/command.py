@@ -17,6 +17,7 @@ from typing import NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 
 #: What Hydra puts in a run's folder before the run starts.
 _HYDRA_FILES = {".hydra", "pipeline.log"}
+_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.I)
+#: Settings whose values are paths, which may hold characters of Hydra's grammar.
+_PATHS = re.compile(r"(\+{0,2}(?:content|styles\.[\w.]+|\w+\.weights)=)(.*)", re.DOTALL)
+_SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(")
 # Messages of the runs that failed. Raised through Hydra they would stop a sweep and be announced
 # by lines of its own.
 _failed: list[str] = []
@@ -39,7 +44,10 @@ def main() -> None:
     register()
     # Hydra would print errors its own way and exit with 1; so they come here instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = [_appending(word) for word in sys.argv[1:]]
+    # Apple's MPS lacks some resamplings; torch then takes the CPU for these alone.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    sweep = not {"-m", "--multirun"}.isdisjoint(sys.argv)
+    sys.argv[1:] = [plain_override(word, sweep) for word in sys.argv[1:]]
     try:
         _task()
         if _failed:
@@ -53,7 +61,7 @@ def main() -> None:
             f"{error.filename or 'file'}: {error.strerror or error}; choose another folder or file"
         )
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted; no result was written", file=sys.stderr)
         sys.exit(130)
 
 
@@ -70,7 +78,17 @@ def _task(configuration: DictConfig) -> None:
         run(settings, output, Path(get_original_cwd()), list(HydraConfig.get().overrides.task))
     except UserError as error:
         _remove_if_empty(output)
-        _failed.append(str(error))
+        chosen = HydraConfig.get()
+        run_of_sweep = f"run {chosen.job.num}: " if chosen.mode == RunMode.MULTIRUN else ""
+        _failed.append(f"{run_of_sweep}{error}")
+    except RuntimeError as error:
+        _remove_if_empty(output)
+        if not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        _failed.append(
+            f"not enough memory at size={configuration.size}; lower size or optimizer.history, "
+            "or choose encoder=compact"
+        )
     except BaseException:
         _remove_if_empty(output)
         raise
@@ -88,7 +106,7 @@ def explain(error: BaseException) -> str:
         r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text
     )
     if option:
-        choices = option[3].split(" Config search path")[0].split()
+        choices = [c for c in option[3].split(" Config search path")[0].split() if c != "base"]
         near = _nearest(option[2], choices)
         return f"{option[1]}={option[2]} does not exist;{near} choices: {', '.join(choices)}"
     if unknown:
@@ -118,7 +136,8 @@ def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -
 def known_keys() -> list[str]:
     """Every key of the configuration, and every group, as written on the command line."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"hydra", "training"}
-    return [*_keys(Settings), *sorted(groups - {entry.name for entry in fields(Settings)})]
+    keys = list(_keys(Settings))
+    return [*keys, *sorted(groups - set(keys))]
 
 
 def _keys(schema: type, prefix: str = "") -> Iterator[str]:
@@ -145,16 +164,42 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _appending(word: str) -> str:
-    # styles is empty by default, so Hydra wants +styles.person=...; without the plus is meant too.
-    return f"+{word}" if word.startswith("styles.") else word
+def plain_override(word: str, sweep: bool) -> str:
+    """What the user means by an argument, in Hydra's grammar.
+
+    ``styles`` is empty by default, so Hydra wants ``+styles.person=...``; without the plus is meant
+    too. And a path such as ``photo (1).png`` is quoted.
+
+    Args:
+        word: an argument.
+        sweep: whether commas separate the values of a sweep.
+    """
+    if word.startswith("styles."):
+        word = f"+{word}"
+    found = _PATHS.fullmatch(word)
+    if not found or found[2].startswith(("'", '"', "[", "{", *_SWEEPS)):
+        return word
+    special = "()[]{}=:'\"" if sweep else "()[]{}=:'\","
+    if not any(character in special for character in found[2]):
+        return word
+    quoted = found[2].replace("'", "\\'")
+    return f"{found[1]}'{quoted}'"
 
 
 def _remove_if_empty(output: Path) -> None:
-    """Take away the folder of a run that did not start, unless something else is in it."""
-    if output.is_dir() and {entry.name for entry in output.iterdir()} <= _HYDRA_FILES:
-        logging.shutdown()
-        shutil.rmtree(output, ignore_errors=True)
+    """Take away what Hydra left of a run that did not start, unless results are there, too."""
+    if not output.is_dir() or not {entry.name for entry in output.iterdir()} <= _HYDRA_FILES:
+        return
+    logging.shutdown()
+    shutil.rmtree(output / ".hydra", ignore_errors=True)
+    (output / "pipeline.log").unlink(missing_ok=True)
+    here = Path.cwd()
+    # The day's folder, too, if this was its first run; never the one the command started in.
+    for folder in (output, output.parent):
+        inside = folder == output or (here in folder.parents and folder.name != "outputs")
+        if folder == here or folder in here.parents or not inside or any(folder.iterdir()):
+            break
+        folder.rmdir()
 
 
 def _fail(message: str) -> NoReturn:

@@ -18,8 +18,9 @@ def choose(name: str) -> torch.device:
     }
     if name == "auto":
         name = next(device for device, found in there.items() if found)
-    kind = name.split(":")[0]
-    if not there.get(kind, False):
+    kind, _, index = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there.get(kind, False) or (index and not (index.isdigit() and int(index) < count)):
         found = ", ".join(device for device, available in there.items() if available)
         raise UserError(f"device={name} is not available here; use device=auto or one of: {found}")
     return torch.device(name)

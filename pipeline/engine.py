@@ -131,6 +131,7 @@ class Engine:
             name: weight / self.encoder.levels
             for layer, weight in self.objective.style_layers.items()
             for name in self.encoder.names(layer)
+            if weight > 0
         }
 
     def paint(
@@ -159,7 +160,9 @@ class Engine:
         """
         curve: list[LossRow] = []
         painted: Tensor | None = None
-        factors = _factors(content, self.descent.scales)
+        # A scale of fewer iterations would do no more than blur the picture.
+        scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
+        factors = _factors(content, scales)
         for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
             content_here, mask_here = _shrink(content, factor), _shrink(mask, factor)
             start = content_here if painted is None else _enlarge(painted, content_here)
@@ -243,6 +246,8 @@ class Engine:
                     features[name], target.content[name], target.content_masks[name]
                 )
                 content = content + difference / len(goal.content_layers)
+            if not target.grams:
+                continue
             # A region too small for some layers keeps its strength: the others carry its weight.
             whole = sum(self._levels.values()) / sum(self._levels[name] for name in target.grams)
             for name, wanted_gram in target.grams.items():
@@ -292,7 +297,11 @@ class Engine:
         for iteration in range(iterations):
             optimizer.step(functools.partial(evaluate, iteration))
         with torch.no_grad():
-            painted.copy_(best.clamp(0, 1))
+            # Where the last step led has not been evaluated yet.
+            last = float(torch.stack(self._losses(show(), mask, targets)).sum())
+            if not last < best_loss:
+                painted.copy_(best)
+            painted.clamp_(0, 1)
             return show()
 
     def _optimizer(self, painted: Tensor) -> PictureLBFGS | torch.optim.Adam:

@@ -60,7 +60,8 @@ def relative_content_loss(features: Tensor, target: Tensor, mask: Tensor | None 
     """
     if mask is None:
         mask = features.new_ones(1, 1, *features.shape[2:])
-    mean = (target * mask).sum((2, 3), keepdim=True) / mask.sum()
+    # A region in the odd last rows, which pooling drops, does not exist at a layer: its loss is 0.
+    mean = (target * mask).sum((2, 3), keepdim=True) / mask.sum().clamp_min(1e-6)
     energy = ((target - mean).square() * mask).sum()
     return ((features - target).square() * mask).sum() / (energy + _floor(target, mask))
 

@@ -187,7 +187,8 @@ def _not_found(
     what: str, source: str, folders: list[Path], names: tuple[str, ...] | list[str], kind: str
 ) -> str:
     looked = ", ".join(str(folder) for folder in folders)
-    near = set(difflib.get_close_matches(source, names, n=3, cutoff=0.5))
+    stems = {Path(name).stem: name for name in names}
+    near = {stems[s] for s in difflib.get_close_matches(Path(source).stem, stems, n=2, cutoff=0.6)}
     path = folders[0] / source
     if path.parent.is_dir():
         files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]

@@ -77,6 +77,8 @@ def region_masks(segmentation: Segmentation, names: Sequence[str]) -> dict[str, 
         else:
             masks[name] = torch.zeros_like(sharp["background"])
         masks[name] = masks[name].where(masks[name] >= _NOTHING, 0)
+        if float(masks[name].max()) < 0.5 and name == REST:
+            raise UserError("the other styles leave nothing for rest; leave out styles.rest")
         if float(masks[name].max()) < 0.5:
             shares = segmentation.shares
             there = ", ".join(f"{other} {share:.1%}" for other, share in shares.items() if share)

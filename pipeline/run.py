@@ -91,6 +91,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
     summary = _summary(settings, where, overrides, segmenter.source, segmentation)
     if not styles:
         with clock.stage("write"):
+            write.clear(output)
             _write_regions(content, segmentation, output)
         _finish(summary, clock, where, output)
         log.info(_which_networks(segmenter.source))
@@ -107,6 +108,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
     with clock.stage("blend"):
         result = blend(content, stylized.pictures, masks, settings.feather)
     with clock.stage("write"):
+        write.clear(output)
         _write_regions(content, segmentation, output)
         for region, mask in masks.items():
             write.save_mask(mask, output / "masks" / f"{region}.png")
@@ -288,12 +290,11 @@ def _describe_styles(
     by_name = {entry["name"]: entry for entry in summary["regions"]}
     for region, mask in masks.items():
         if region not in by_name:
-            entry: dict[str, Any] = {"name": region}
+            entry: dict[str, Any] = {"name": region, "share": round(float(mask.mean()), 4)}
             summary["regions"].append(entry)
             by_name[region] = entry
         before, after = distances[region]
         by_name[region] |= {
-            "share": round(float(mask.mean()), 4),
             "style": settings.styles[region],
             "style_distance_before": round(before, 4),
             "style_distance_after": round(after, 4),

@@ -62,7 +62,7 @@ class LossSettings:
 
     name: str = "balanced"
     content_weight: float = 1.0
-    style_weight: float = 40.0
+    style_weight: float = 30.0
     tv_weight: float = 10.0
     layer_weights: list[float] | None = None
 
@@ -147,7 +147,7 @@ def _problems(settings: Settings) -> list[str]:
         if not sum(loss.layer_weights) > 0:
             found.append("loss.layer_weights are all 0; give one of them a weight")
     for region, style in settings.styles.items():
-        if not isinstance(style, str):
+        if not isinstance(style, str) or not style:
             found.append(f"styles.{region}={style} is not the path or name of a picture")
     return found
 

@@ -19,6 +19,17 @@ from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.read import tensor_to_array
 
 _OVERLAY = 0.5
+_RESULTS = (
+    "content.png",
+    "labels.png",
+    "losses.csv",
+    "losses.png",
+    "overview.png",
+    "regions.png",
+    "result.png",
+    "style_canvas.png",
+    "summary.json",
+)
 
 
 def voc_palette() -> npt.NDArray[np.uint8]:
@@ -48,6 +59,14 @@ def check_folder(folder: Path) -> None:
             f"cannot write to the output folder {folder}: {error.strerror}; "
             "choose another with hydra.run.dir=FOLDER"
         ) from None
+
+
+def clear(folder: Path) -> None:
+    """Take away what an earlier run left in the folder, so that results are of one run."""
+    for name in _RESULTS:
+        (folder / name).unlink(missing_ok=True)
+    for mask in (folder / "masks").glob("*.png"):
+        mask.unlink()
 
 
 def save_picture(picture: Tensor, path: Path) -> None:

@@ -28,6 +28,16 @@ def test_feathering_stays_inside(halves: dict[str, Tensor]) -> None:
     assert torch.equal(feather_inside(mask, 0), mask)
 
 
+def test_a_narrow_part_keeps_its_middle() -> None:
+    mask = torch.zeros(1, 1, 40, 60)
+    mask[..., 10:16, :] = 1  # 6 pixels high, across the frame
+    mask[..., 20:38, 4:50] = 1
+    soft = feather_inside(mask, 30)
+    assert soft[0, 0, 12:14].min() > 0.99
+    assert soft[0, 0, 10].max() < 0.5
+    assert soft[0, 0, 28:30, 20:30].min() > 0.9
+
+
 @pytest.mark.parametrize("feather", [0, 2, 7.5])
 def test_outside_is_identical(feather: float, halves: dict[str, Tensor]) -> None:
     content = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))

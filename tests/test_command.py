@@ -91,7 +91,11 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["+styles.person=text.jpg"], r"text.jpg is not a picture"),
         (["+styles.person=ink.jpg", "content=grey.png"], r"no person in this photograph; it shows"),
         (["hydra.run.dir=zero.png/below"], r"zero.png/below"),
-        (["encoder.weights=x.pth", "+styles.person=ink.jpg"], r"encoder=vgg19"),
+        (["device=cpu:x"], r"device=cpu:x is not available"),
+        (["content=no (1), a=b.png"], r"content 'no \(1\), a=b.png' not found"),
+        (["content=it's.png"], r"not found"),
+        (["+styles.person="], r"styles.person= is not the path or name"),
+        (["encoder.weights=x.pth", "+styles.person=ink.jpg"], r"x.pth not found"),
         (["segmenter=compact", "segmenter.weights=text.jpg"], r"text.jpg is refused"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -113,6 +117,20 @@ def test_bad_input_ends_in_one_line_and_status_2(
     assert lines[0].startswith("error: ")
     assert "Traceback" not in done.stdout + done.stderr
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_the_folder_a_failing_run_is_told_to_use_stays(tmp_path: Path) -> None:
+    done = run("hydra.run.dir=.", "content=nowhere.jpg", folder=tmp_path)
+    assert done.returncode == 2
+    assert tmp_path.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_failing_run_of_a_sweep_is_named_and_leaves_the_others(tmp_path: Path) -> None:
+    done = run("-m", "content=nowhere.jpg,chelsea", "size=128", folder=tmp_path)
+    assert done.returncode == 2
+    assert "error: run 0: content 'nowhere.jpg' not found" in done.stderr
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/1/labels.png"))) == 1
 
 
 def test_a_finished_run_survives_a_failing_one_in_its_folder(tmp_path: Path) -> None:

@@ -107,3 +107,43 @@ def test_the_same_input_gives_the_same_picture(
     first = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
     second = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
     assert torch.equal(first, second)
+
+
+def test_a_region_that_pooling_drops_does_no_harm(encoder: PyramidEncoder, stripes: Tensor) -> None:
+    # 61 columns: the last is dropped by the pooling; a region of it alone has no unit at relu2_1.
+    content = torch.rand(1, 3, 61, 61, generator=torch.Generator().manual_seed(0))
+    first, last = torch.zeros(1, 1, 61, 61), torch.zeros(1, 1, 61, 61)
+    first[..., :40], last[..., 60:] = 1, 1
+    engine = Engine(encoder, objective(style_weight=1e3), Descent("lbfgs", 10, 1, 1.0))
+    guides = [Guide("first", stripes, first), Guide("last", stripes, last)]
+    painting = engine.paint(content, first + last, guides, "both")
+    assert all(math.isfinite(row.total) for row in painting.curve)
+    changes = (painting.picture - content).abs()
+    assert changes[..., :40].mean() > 0.005
+    assert changes[..., 60].mean() > 0.001
+
+
+def test_layers_of_weight_zero_take_no_part(
+    encoder: PyramidEncoder, content: Tensor, stripes: Tensor
+) -> None:
+    goal = Objective("balanced", 1.0, 10.0, 0.0, {"relu1_1": 0.0, "relu2_1": 1.0}, ["relu2_1"])
+    small = torch.zeros(1, 1, 61, 83)
+    small[..., 30:33, 40:43] = 1
+    painting = Engine(encoder, goal, Descent("lbfgs", 4, 1, 1.0)).paint(
+        content, small, [Guide("small", stripes, small)], "small"
+    )
+    assert painting.curve[-1].style > 0
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 5])
+def test_few_iterations_are_as_many_and_never_blur(
+    encoder: PyramidEncoder, stripes: Tensor, iterations: int
+) -> None:
+    content = torch.rand(1, 3, 200, 210, generator=torch.Generator().manual_seed(0))
+    engine = Engine(encoder, objective(), Descent("lbfgs", iterations, 3, 1.0))
+    mask = torch.ones(1, 1, 200, 210)
+    painting = engine.paint(content, mask, [Guide("all", stripes, mask)], "all")
+    assert len(painting.curve) == iterations
+    assert engine.style_distance(painting.picture, Guide("all", stripes, mask)) < (
+        engine.style_distance(content, Guide("all", stripes, mask))
+    )

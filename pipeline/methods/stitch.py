@@ -92,10 +92,9 @@ def style_canvas(
 
 def _cover(style: Tensor, height: int, width: int) -> Tensor:
     scale = max(height / style.shape[2], width / style.shape[3], SMALLEST_STYLE)
-    sides = (
-        max(height, math.ceil(style.shape[2] * scale)),
-        max(width, math.ceil(style.shape[3] * scale)),
-    )
-    scaled = F.interpolate(style, sides, mode="bilinear", antialias=True).clamp(0, 1)
-    top, left = (sides[0] - height) // 2, (sides[1] - width) // 2
-    return scaled[..., top : top + height, left : left + width]
+    # Cut before scaling: a long strip scaled to cover a tall region would be enormous.
+    rows = min(style.shape[2], max(1, math.ceil(height / scale)))
+    columns = min(style.shape[3], max(1, math.ceil(width / scale)))
+    top, left = (style.shape[2] - rows) // 2, (style.shape[3] - columns) // 2
+    part = style[..., top : top + rows, left : left + columns]
+    return F.interpolate(part, (height, width), mode="bilinear", antialias=True).clamp(0, 1)

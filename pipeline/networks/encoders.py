@@ -79,7 +79,8 @@ def load(
     Args:
         name: a key of `RECIPES`, or ``auto``: torchvision's VGG-19 where its weights are cached or
             (on CUDA) can be downloaded, else the bundled encoder.
-        file: weights to use instead; may end at the deepest layer asked for.
+        file: weights to use instead; may end at the deepest layer asked for. With ``auto`` the
+            network that they fit.
         device: where it runs.
         style_layers, content_layers, levels: None for the network's own defaults.
         pooling, padding: as `Encoder`.
@@ -88,8 +89,8 @@ def load(
         UserError: a layer the network lacks, or weights that cannot be had or do not fit.
     """
     if name == "auto" and file is not None:
-        raise UserError("encoder.weights needs the network's name too, e.g. encoder=vgg19")
-    if name == "auto":
+        name = _recognise(file)
+    elif name == "auto":
         url = RECIPES[OFFICIAL].url
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
@@ -107,6 +108,18 @@ def load(
     module = PyramidEncoder(encoder, levels or recipe.levels)
     module.eval().requires_grad_(False).to(device)
     return LoadedEncoder(module, styles, contents, source)
+
+
+def _recognise(file: Path) -> str:
+    """The encoder that a file's tensors fit, as far as they go."""
+    state = weights.read_state_dict(file)
+    shapes = {key.removeprefix("features."): tensor.shape for key, tensor in state.items()}
+    for name, recipe in RECIPES.items():
+        wanted = recipe.build().state_dict()
+        common = wanted.keys() & shapes.keys()
+        if common and all(wanted[key].shape == shapes[key] for key in common):
+            return name
+    raise UserError(f"{file} fits no encoder; there are {', '.join(RECIPES)}")
 
 
 def _require_layers(name: str, features: nn.Sequential, layers: Collection[str]) -> None:

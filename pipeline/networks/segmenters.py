@@ -112,17 +112,15 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
     Args:
         name: a key of `RECIPES`, or ``auto``: torchvision's DeepLabv3 with ResNet-101 where its
             weights are cached or (on CUDA) can be downloaded, else the bundled segmenter.
-        file: weights to use instead.
+        file: weights to use instead; with ``auto``, of the network that they fit.
         device: where it runs.
 
     Raises:
         UserError: weights that cannot be had or do not fit.
     """
     if name == "auto" and file is not None:
-        raise UserError(
-            "segmenter.weights needs the network's name too, e.g. segmenter=deeplabv3_resnet101"
-        )
-    if name == "auto":
+        name = _recognise(file)
+    elif name == "auto":
         url = RECIPES[OFFICIAL].url
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
@@ -133,6 +131,21 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
     module = recipe.build()
     fill(module, source.file)
     return LoadedSegmenter(module.eval().requires_grad_(False).to(device), recipe.sizes, source)
+
+
+def _recognise(file: Path) -> str:
+    """The segmenter that a file's tensors fit."""
+    for name, recipe in RECIPES.items():
+        try:
+            fill(recipe.build(), file)
+        except WrongNetworkError:
+            continue
+        return name
+    raise UserError(f"{file} fits no segmenter; there are {', '.join(RECIPES)}")
+
+
+class WrongNetworkError(UserError):
+    """The weights are another network's."""
 
 
 def fill(module: nn.Module, file: Path) -> None:
@@ -149,7 +162,7 @@ def fill(module: nn.Module, file: Path) -> None:
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     wrong = [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
     if missing or wrong:
-        raise UserError(
+        raise WrongNetworkError(
             f"{file} does not fit this segmenter: {len(missing)} tensors missing, "
             f"{len(wrong)} of another shape; name another file or segmenter"
         )

@@ -1,6 +1,5 @@
 """Where a network's weights come from: a file, torchvision's cache or download, or the package."""
 
-import functools
 import hashlib
 import logging
 import socket
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import safetensors
 import safetensors.torch
@@ -23,6 +23,9 @@ BUNDLED = Path(__file__).parent / "bundled"
 CONNECTION_TIMEOUT = 5.0
 
 StateDict = dict[str, Tensor]
+
+# Hosts that did not answer; none is tried twice in a process.
+_unreachable: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,11 @@ def official(url: str, may_download: bool) -> Path | None:
     return _download(url) if may_download else None
 
 
-@functools.cache
 def _download(url: str) -> Path | None:
-    # Cached, so that an unreachable host is tried once in a process.
     path = cached_file(url)
+    host = urlsplit(url).netloc
+    if host in _unreachable:
+        return None
     log.info("downloading %s to %s", url, path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +107,7 @@ def _download(url: str) -> Path | None:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=True)
     except (OSError, RuntimeError) as error:
         log.info("download failed: %s", " ".join(str(error).split()))
+        _unreachable.add(host)
         return None
     return path
 

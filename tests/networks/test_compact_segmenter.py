@@ -99,7 +99,7 @@ def test_bundled_file_is_half_precision_and_loads() -> None:
 def segment_sample(photograph: np.ndarray, size: int) -> Segmentation:
     picture = torch.from_numpy(photograph.copy()).permute(2, 0, 1)[None].float() / 255
     module = segmenters.load("compact", None, torch.device("cpu")).module
-    return segment(picture, module, size=size)
+    return segment(picture, module, sizes=[size])
 
 
 # These photographs were never trained on.

@@ -77,9 +77,17 @@ def test_unknown_layers_are_named() -> None:
         encoders.load("compact", None, CPU, style_layers=["relu9_1"])
 
 
-def test_auto_with_a_file_asks_for_the_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="encoder=vgg19"):
-        encoders.load("auto", tmp_path / "any.pth", CPU)
+def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
+    compact = encoders.load("auto", encoders.BUNDLED_FILE, CPU)
+    assert (compact.source.network, compact.source.kind) == ("compact", "file")
+    state = vgg19(weights=None).features[:12].state_dict()
+    save_file(state, tmp_path / "part.safetensors")
+    layers = {"style_layers": ["relu2_1"], "content_layers": ["relu3_1"]}
+    part = encoders.load("auto", tmp_path / "part.safetensors", CPU, **layers)
+    assert part.source.network == "vgg19"
+    save_file({"0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="fits no encoder; there are vgg19, compact"):
+        encoders.load("auto", tmp_path / "other.safetensors", CPU)
 
 
 def test_unknown_names_are_refused() -> None:

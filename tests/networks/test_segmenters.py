@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    weights._download.cache_clear()
+    weights._unreachable.clear()
 
 
 def cache(name: str) -> torch.nn.Module:
@@ -68,3 +68,11 @@ def test_a_named_network_without_weights_says_where_to_put_them(
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match=r"segmenter.name=vgg20 is not one of auto, "):
         segmenters.load("vgg20", None, CPU)
+
+
+def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
+    loaded = segmenters.load("auto", segmenters.BUNDLED_FILE, CPU)
+    assert (loaded.source.network, loaded.source.kind) == ("compact", "file")
+    torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="fits no segmenter"):
+        segmenters.load("auto", tmp_path / "other.pth", CPU)

@@ -16,7 +16,7 @@ URL = "http://127.0.0.1:9/models/vgg19-dcbb9e9d.pth"  # nothing listens there
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    weights._download.cache_clear()
+    weights._unreachable.clear()
 
 
 def test_both_formats_are_read(tmp_path: Path) -> None:
