@@ -26,8 +26,6 @@ from pipeline.configuration import CONF
 from pipeline.errors import UserError
 from pipeline.settings import Settings, register
 
-log = logging.getLogger(__name__)
-
 #: What Hydra puts in a run's folder before the run starts.
 _HYDRA_FILES = {".hydra", "pipeline.log"}
 _OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.I)

@@ -1,7 +1,6 @@
 """Stylize: the optimisation that every method shares (Gatys et al. 2016, coarse to fine)."""
 
 import functools
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,6 @@ from pipeline import losses
 from pipeline.masks import drop_vanishing, layer_mask
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.optimizers import PictureLBFGS
-
-log = logging.getLogger(__name__)
 
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
 SMALLEST_SCALE = 48
@@ -166,10 +163,8 @@ class Engine:
         for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
             content_here, mask_here = _shrink(content, factor), _shrink(mask, factor)
             start = content_here if painted is None else _enlarge(painted, content_here)
-            targets = [
-                self._target(content_here, _shrink_guide(guide, factor), warn=factor == 1)
-                for guide in guides
-            ]
+            guides_here = [_shrink_guide(guide, factor) for guide in guides]
+            targets = self._targets(content_here, guides_here, warn=factor == 1)
 
             def record(row: LossRow) -> None:
                 curve.append(row)
@@ -187,13 +182,11 @@ class Engine:
 
         The square root of `losses.relative_style_loss`, averaged over the encoder's style layers.
         """
-        target = self._target(picture, guide, warn=False)
-        features = self.encoder(picture, target.grams)
+        features = self.encoder(picture, self._levels)
+        grams, masks = self._style_target(features, guide, warn=False)
         distances = [
-            losses.relative_style_loss(
-                losses.gram_matrix(features[name], target.gram_masks[name]), gram
-            ).sqrt()
-            for name, gram in target.grams.items()
+            losses.relative_style_loss(losses.gram_matrix(features[name], masks[name]), gram).sqrt()
+            for name, gram in grams.items()
         ]
         return float(torch.stack(distances).mean()) if distances else math.nan
 
@@ -203,18 +196,35 @@ class Engine:
         shares[0] = max(1, shares[0] + self.descent.iterations - sum(shares))
         return shares
 
-    @torch.no_grad()
-    def _target(self, content: Tensor, guide: Guide, warn: bool) -> _Target:
+    def _style_target(
+        self, features: Mapping[str, Tensor], guide: Guide, warn: bool
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
+        """Gram matrices of the style, and where to take the picture's, at each layer that has both.
+
+        Args:
+            features: of the picture to compare with the style.
+            guide: the style and its place.
+            warn: whether to warn of layers that a region is too small for.
+        """
         style = self.encoder(guide.style, self._levels)
-        here = self.encoder(content, [*self._levels, *self.objective.content_layers])
-        names = [name for name in self._levels if name in style and name in here]
-        gram_masks = self._layer_masks(guide.mask, names, guide.region, warn)
-        style_masks = self._layer_masks(guide.style_mask, list(gram_masks), guide.region, warn)
+        names = [name for name in self._levels if name in style and name in features]
+        masks = self._layer_masks(guide.mask, names, guide.region, warn)
+        style_masks = self._layer_masks(guide.style_mask, list(masks), guide.region, warn)
+        grams = {name: losses.gram_matrix(style[name], m) for name, m in style_masks.items()}
+        return grams, {name: masks[name] for name in grams}
+
+    @torch.no_grad()
+    def _targets(self, content: Tensor, guides: Sequence[Guide], warn: bool) -> list[_Target]:
+        features = self.encoder(content, [*self._levels, *self.objective.content_layers])
+        return [self._target(features, guide, warn) for guide in guides]
+
+    def _target(self, features: Mapping[str, Tensor], guide: Guide, warn: bool) -> _Target:
+        grams, gram_masks = self._style_target(features, guide, warn)
         contents = self.objective.content_layers
         return _Target(
-            grams={n: losses.gram_matrix(style[n], m) for n, m in style_masks.items()},
-            gram_masks={name: gram_masks[name] for name in style_masks},
-            content={name: here[name] for name in contents},
+            grams=grams,
+            gram_masks=gram_masks,
+            content={name: features[name] for name in contents},
             content_masks={
                 name: None if guide.mask is None else self._layer_mask(guide.mask, name)
                 for name in contents

@@ -3,6 +3,7 @@
 import difflib
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def content_picture(source: str, size: int, folder: Path) -> Tensor:
     if not path.exists() and source in SAMPLES:
         return array_to_tensor(np.asarray(fit(_sample(source), size, source)))
     if not path.exists():
-        raise UserError(_not_found("content", source, [folder], SAMPLES, "sample"))
+        raise UserError(_not_found("content", source, folder, SAMPLES, "sample"))
     return array_to_tensor(np.asarray(fit(open_picture(path), size, source)))
 
 
@@ -64,7 +65,7 @@ def find_style(source: str, folder: Path) -> Path:
     for name in (source, f"{source}.jpg"):
         if name in gallery.names():
             return gallery.GALLERY / name
-    raise UserError(_not_found("style", source, [folder], gallery.names(), "gallery picture"))
+    raise UserError(_not_found("style", source, folder, gallery.names(), "gallery picture"))
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -183,18 +184,15 @@ def _grey_to_8_bit(picture: Image.Image) -> Image.Image:
     return Image.fromarray(levels).convert("RGB")
 
 
-def _not_found(
-    what: str, source: str, folders: list[Path], names: tuple[str, ...] | list[str], kind: str
-) -> str:
-    looked = ", ".join(str(folder) for folder in folders)
+def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind: str) -> str:
     stems = {Path(name).stem: name for name in names}
     near = {stems[s] for s in difflib.get_close_matches(Path(source).stem, stems, n=2, cutoff=0.6)}
-    path = folders[0] / source
+    path = folder / source
     if path.parent.is_dir():
         files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
         near |= set(difflib.get_close_matches(path.name, files, n=3, cutoff=0.6))
     hint = f"did you mean {' or '.join(sorted(near))}?" if near else "give the path of a picture"
-    return f"{what} {source!r} not found in {looked}; {kind}s: {', '.join(names)}; {hint}"
+    return f"{what} {source!r} not found in {folder}; {kind}s: {', '.join(names)}; {hint}"
 
 
 def _one_line(error: BaseException) -> str:

@@ -51,8 +51,7 @@ def read_state_dict(path: Path) -> StateDict:
     Raises:
         UserError: no such file, another format, or a damaged file.
     """
-    if not path.is_file():
-        raise UserError(f"weights file {path} not found; give the path of a .safetensors or .pth")
+    _require_file(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -144,9 +143,13 @@ def locate(network: str, group: str, file: Path | None, url: str | None, bundled
         if path is None:
             raise _missing_official(network, group, url)
     assert path is not None
+    _require_file(path)
+    return Source(network, kind, path, sha256(path))
+
+
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"weights file {path} not found; give the path of a .safetensors or .pth")
-    return Source(network, kind, path, sha256(path))
 
 
 def _missing_official(network: str, group: str, url: str) -> UserError:

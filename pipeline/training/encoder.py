@@ -9,7 +9,6 @@ crops. The learning rate falls to zero; a student taken from mid-schedule paints
 
 import datetime
 import logging
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 
@@ -32,6 +31,7 @@ from pipeline.networks import compact_encoder, weights
 from pipeline.networks.compact_encoder import LAYERS
 from pipeline.networks.encoder import Encoder
 from pipeline.training import pictures
+from pipeline.training.command import carry_out
 from pipeline.training.evaluate_encoder import describe, evaluate, load_student
 from pipeline.training.export import export
 
@@ -303,13 +303,7 @@ def run(settings: Settings) -> None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/encoder")
 def main(configuration: object) -> None:
     """The command; exits with 2 where the user has to put something right."""
-    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
-    assert isinstance(settings, Settings)
-    try:
-        run(settings)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    carry_out(run, Settings, configuration)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ label smoothing, and an average of the weights over time, which is what is kept.
 import copy
 import datetime
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 from torch import Tensor, nn
 
 from pipeline import device as devices
@@ -32,6 +31,7 @@ from pipeline.errors import UserError
 from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
 from pipeline.training import pictures
+from pipeline.training.command import carry_out
 from pipeline.training.evaluate_segmenter import evaluate
 from pipeline.training.export import export
 from pipeline.training.pictures import Example
@@ -374,13 +374,7 @@ def run(settings: Settings) -> None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/segmenter")
 def main(configuration: object) -> None:
     """The command; exits with 2 where the user has to put something right."""
-    settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
-    assert isinstance(settings, Settings)
-    try:
-        run(settings)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    carry_out(run, Settings, configuration)
 
 
 if __name__ == "__main__":
