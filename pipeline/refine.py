@@ -1,8 +1,60 @@
-"""Refine: masks follow the edges of the picture."""
+"""Refine: masks follow the edges and the colours of the picture."""
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+#: Probabilities above the second and below the first are certain for `colour_models`.
+UNCERTAIN = (0.15, 0.85)
+_COLOUR_MODEL_ROUNDS = 3
+# OpenCV fits five Gaussians each; fewer pixels would not tell them apart.
+_FEWEST_CERTAIN = 50
+
+
+def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> Tensor:
+    """Decide where a mask is uncertain by the colours of where it is certain.
+
+    GrabCut (Rother, Kolmogorov and Blake 2004): mixtures of Gaussians for the colours inside and
+    outside, and a cut along the picture's edges, on the pixels between `UNCERTAIN`.
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        probability: (1, 1, H, W) in [0, 1].
+        longest: larger pictures are cut at this long side in pixels.
+
+    Returns:
+        (1, 1, H, W) in [0, 1]: as given where it was certain, else 0 or 1 with an edge of about a
+        pixel. As given, too, where nothing is certainly inside or outside.
+    """
+    low, high = UNCERTAIN
+    scale = min(1.0, longest / max(picture.shape[2:]))
+    size = [max(1, round(side * scale)) for side in picture.shape[2:]]
+    small = F.interpolate(picture, size, mode="bilinear", antialias=True)
+    inside = F.interpolate(probability, size, mode="bilinear")[0, 0].cpu().numpy()
+    bgr = (small[0].flip(0) * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+    trimap = np.where(inside >= 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[inside > high] = cv2.GC_FGD
+    trimap[inside < low] = cv2.GC_BGD
+    certain = [(trimap == kind).sum() for kind in (cv2.GC_FGD, cv2.GC_BGD)]
+    if min(certain) < _FEWEST_CERTAIN:
+        return probability
+    # The first clusters are drawn at random.
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(
+        np.ascontiguousarray(bgr.cpu().numpy()),
+        trimap,
+        (0, 0, 0, 0),
+        *models,
+        _COLOUR_MODEL_ROUNDS,
+        cv2.GC_INIT_WITH_MASK,
+    )
+    cut = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    soft = torch.from_numpy(cv2.GaussianBlur(cut, (0, 0), 0.7))[None, None].to(probability)
+    soft = F.interpolate(soft, picture.shape[2:], mode="bilinear").clamp(0, 1)
+    return torch.where((probability > low) & (probability < high), soft, probability)
 
 
 def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tensor:

@@ -164,7 +164,9 @@ def _file(name: str | None, start: Path) -> Path | None:
 
 def _refinement(settings: Settings) -> Refinement | None:
     chosen = settings.segmenter.refine
-    return Refinement(chosen.radius, chosen.eps) if chosen.enabled else None
+    if not chosen.enabled:
+        return None
+    return Refinement(chosen.radius, chosen.eps, tuple(chosen.by_colour))
 
 
 def _engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.networks.segmenters import VOC_CLASSES
-from pipeline.refine import guided_filter
+from pipeline.refine import colour_models, guided_filter
 
 #: Classes that segmenters take for each other within one object.
 LOOKALIKES = (
@@ -25,16 +25,20 @@ _MAJORITY = 0.7
 
 @dataclass(frozen=True)
 class Refinement:
-    """An edge-aware refinement of the masks (`refine.guided_filter`).
+    """An edge-aware refinement of the masks.
 
     Attributes:
-        radius: of the filter's window in pixels, for a picture with a long side of 512; scaled
-            with the picture.
+        radius: of the guided filter's window in pixels, for a picture with a long side of 512;
+            scaled with the picture (`refine.guided_filter`).
         eps: how much contrast counts as an edge.
+        by_colour: classes whose uncertain parts go where their colours fit
+            (`refine.colour_models`). It helps people; what has the colours of its surroundings,
+            like the chrome and tyres of vehicles, loses parts to them.
     """
 
     radius: int
     eps: float
+    by_colour: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,25 @@ def segment(
     if refinement is not None:
         radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
         kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
+        decided = [k for k, name in enumerate(names) if name in refinement.by_colour]
+        for number in decided:
+            kept = _decide_by_colour(picture, kept, number)
+        if decided:
+            # A cut leaves stairs for edges, and parts of its own that are specks.
+            fine = max(1, radius // 2)
+            kept = _normalise(guided_filter(picture, kept, fine, refinement.eps).clamp(0, 1))
+            kept = _without_specks(kept, min_part)
     return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)})
+
+
+def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:
+    """Sharpen one class by its colours; the others share what is left as before."""
+    before = probabilities[:, number : number + 1]
+    after = colour_models(picture, before)
+    others = (1 - after) / (1 - before).clamp_min(1e-6)
+    changed = probabilities * others
+    changed[:, number : number + 1] = after
+    return _normalise(changed)
 
 
 def _at_size(picture: Tensor, size: int) -> Tensor:

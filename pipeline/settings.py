@@ -19,6 +19,7 @@ class RefineSettings:
     enabled: bool = True
     radius: int = 8
     eps: float = 1e-4
+    by_colour: list[str] = field(default_factory=lambda: ["person"])
 
 
 @dataclass

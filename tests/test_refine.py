@@ -1,8 +1,9 @@
-"""The guided filter keeps flat masks, follows the picture's edges and ignores none."""
+"""The guided filter follows the picture's edges, the colour models its colours."""
 
 import torch
+from torch import Tensor
 
-from pipeline.refine import guided_filter
+from pipeline.refine import colour_models, guided_filter
 
 
 def test_a_constant_mask_stays() -> None:
@@ -36,3 +37,41 @@ def test_a_flat_picture_gives_the_mean() -> None:
     filtered = guided_filter(guide, mask, 1, 1e-4)
     assert filtered[0, 0, 4, 4].item() == torch.tensor(1 / 9).item()
     assert abs(filtered.sum().item() - 1) < 1e-5
+
+
+def red_on_blue() -> tuple[Tensor, Tensor]:
+    """A red rectangle on blue, both a little noisy, and where it is."""
+    picture = torch.rand(1, 3, 64, 90, generator=torch.Generator().manual_seed(2)) * 0.2
+    truth = torch.zeros(1, 1, 64, 90)
+    truth[..., 16:48, 20:70] = 1
+    picture[:, :1] += 0.7 * truth
+    picture[:, 2:] += 0.7 * (1 - truth)
+    return picture, truth
+
+
+def test_colours_decide_where_the_mask_is_uncertain() -> None:
+    picture, truth = red_on_blue()
+    # Certain in the middle and far outside; in between it leans to the wrong side.
+    given = torch.full_like(truth, 0.4) + 0.2 * (1 - truth)
+    given[..., 26:38, 35:55] = 0.95
+    given[..., :8, :] = given[..., 56:, :] = 0.02
+    found = colour_models(picture, given)
+    assert ((found > 0.5) == (truth > 0.5)).float().mean() > 0.99
+    assert ((given > 0.5) == (truth > 0.5)).float().mean() < 0.6
+    certain = (given < 0.15) | (given > 0.85)
+    assert torch.equal(found[certain], given[certain])
+
+
+def test_colours_are_not_asked_without_certain_pixels() -> None:
+    picture, truth = red_on_blue()
+    given = 0.3 + 0.4 * truth
+    assert torch.equal(colour_models(picture, given), given)
+
+
+def test_the_cut_of_a_large_picture_is_made_on_a_small_one() -> None:
+    picture, truth = red_on_blue()
+    given = 0.1 + 0.8 * truth
+    given[..., 14:50, 18:24] = 0.5
+    large = colour_models(picture, given, longest=45)
+    assert large.shape == given.shape
+    assert ((large > 0.5) == (truth > 0.5)).float().mean() > 0.97

@@ -126,3 +126,14 @@ def test_two_animals_that_touch_stay_two() -> None:
 
     labels = segment(torch.rand(1, 3, 40, 60), Touching(), mirror=False).labels
     assert (labels[20, 10], labels[20, 50]) == (CAT, DOG)
+
+
+def test_a_class_decided_by_colour_still_shares_its_pixels(picture: Tensor) -> None:
+    by_colour = Refinement(16, 1e-4, ("cat",))
+    found = segment(picture, ByColour(), refinement=by_colour, min_share=0.01)
+    plain = segment(picture, ByColour(), refinement=Refinement(16, 1e-4), min_share=0.01)
+    truth = picture[:, :1] > 0.5
+    total = torch.cat([*found.probabilities.values()], dim=1).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    wrong = [((s.probabilities["cat"] > 0.5) != truth).sum() for s in (found, plain)]
+    assert wrong[0] <= wrong[1]
