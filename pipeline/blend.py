@@ -36,7 +36,8 @@ def blend(
     content: Tensor,
     pictures: Mapping[str, Tensor],
     masks: Mapping[str, Tensor],
-    feather: float,
+    feather: float | Mapping[str, float],
+    free: bool = False,
 ) -> Tensor:
     """Put painted regions into the photograph.
 
@@ -47,23 +48,40 @@ def blend(
         content: (1, 3, H, W) in [0, 1].
         pictures: region to its painted picture, (1, 3, H, W) in [0, 1].
         masks: region to (1, 1, H, W) in [0, 1].
-        feather: width of soft edges in pixels.
+        feather: width of soft edges in pixels, one for all or one a region.
+        free: nothing of the photograph is kept; what no region covers shows the mean of the
+            painted pictures.
 
     Returns:
-        (1, 3, H, W) in [0, 1], equal to the content wherever all masks are 0.
+        (1, 3, H, W) in [0, 1]; unless ``free`` equal to the content wherever all masks are 0.
     """
+    widths = {
+        region: feather if isinstance(feather, float | int) else feather[region] for region in masks
+    }
     stacked = torch.cat([*masks.values()], dim=1)
     union = stacked.sum(1, keepdim=True).clamp(0, 1)
-    soft = _blur(stacked, feather / 2) if feather > 0 and len(masks) > 1 else stacked
+    soft = stacked
+    if len(masks) > 1:
+        soft = torch.cat([_blur(masks[region], widths[region] / 2) for region in masks], dim=1)
+    if free:
+        soft = soft + (1 - union) / len(masks)
     weights = soft / soft.sum(1, keepdim=True).clamp_min(1e-6)
     painted = torch.zeros_like(content)
     for k, region in enumerate(masks):
         painted = painted + weights[:, k : k + 1] * pictures[region]
-    share = feather_inside(union, feather)
+    if free:
+        return painted
+    # Towards the photograph each region has the edge it asks for.
+    edges = {width: feather_inside(union, width) for width in {*widths.values()}}
+    share = torch.zeros_like(union)
+    for k, region in enumerate(masks):
+        share = share + weights[:, k : k + 1] * edges[widths[region]]
     return torch.where(share > 0, content + share * (painted - content), content)
 
 
 def _blur(masks: Tensor, sigma: float) -> Tensor:
+    if sigma <= 0:
+        return masks
     radius = min(max(1, round(3 * sigma)), min(masks.shape[2:]) - 1)
     blurred: Tensor = gaussian_blur(masks, [2 * radius + 1] * 2, [sigma, sigma])
     return blurred

@@ -3,13 +3,11 @@
 Whatever only the user can put right ends in one line on stderr and exit status 2.
 """
 
-import difflib
 import logging
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +20,7 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.configuration import CONF
+from pipeline.configuration import CONF, explain, known_keys, nearest
 from pipeline.errors import UserError
 from pipeline.settings import Settings, register
 
@@ -30,7 +28,10 @@ from pipeline.settings import Settings, register
 _HYDRA_FILES = {".hydra", "pipeline.log"}
 _OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.I)
 #: Settings whose values are paths, which may hold characters of Hydra's grammar.
-_PATHS = re.compile(r"(\+{0,2}(?:content|styles\.[\w.]+|\w+\.weights)=)(.*)", re.DOTALL)
+_PATHS = re.compile(
+    r"(\+{0,2}(?:content|reference|init|regions|(?:styles|regions)\.[\w.]+|\w+\.weights)=)(.*)",
+    re.DOTALL,
+)
 _SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(")
 # Messages of the runs that failed. Raised through Hydra they would stop a sweep and be announced
 # by lines of its own.
@@ -92,30 +93,6 @@ def _task(configuration: DictConfig) -> None:
         raise
 
 
-def explain(error: BaseException) -> str:
-    """One line for an error of Hydra or OmegaConf, with the nearest key where one is misspelt."""
-    causes = list(_causes(error))
-    text = " ".join(" ".join(str(cause) for cause in causes).split())
-    already = re.search(r"An item is already at '([^']+)'", text)
-    if already:
-        return f"{already[1]} has a value already; change it without the plus sign"
-    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text)
-    option = re.search(
-        r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text
-    )
-    if option:
-        choices = [c for c in option[3].split(" Config search path")[0].split() if c != "base"]
-        near = _nearest(option[2], choices)
-        return f"{option[1]}={option[2]} does not exist;{near} choices: {', '.join(choices)}"
-    if unknown:
-        key = next(group for group in unknown.groups() if group).split("@")[0]
-        return f"no setting {key!r};{_nearest(key, known_keys())} see python -m pipeline --help"
-    merging = re.match(r"Error merging override (\S+)", text)
-    deepest = " ".join(str(causes[-1 if merging else 0]).split())
-    reason = re.sub(r" (full_key|reference_type|object_type).*", "", deepest)
-    return f"{merging[1]}: {reason}" if merging else reason
-
-
 def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -> None:
     """A plus sign gets past the schema; what it added is refused here."""
     known = {entry.name: entry.type for entry in fields(schema)}
@@ -123,7 +100,7 @@ def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -
         if key not in known:
             name = f"{prefix}{key}"
             raise UserError(
-                f"no setting {name!r};{_nearest(name, known_keys())} see python -m pipeline --help"
+                f"no setting {name!r};{nearest(name, known_keys())} see python -m pipeline --help"
             )
         kind = known[key]
         if is_dataclass(kind) and isinstance(value, DictConfig):
@@ -131,49 +108,21 @@ def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -
             _refuse_unknown(value, kind, f"{prefix}{key}.")
 
 
-def known_keys() -> list[str]:
-    """Every key of the configuration, and every group, as written on the command line."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"hydra", "training"}
-    keys = list(_keys(Settings))
-    return [*keys, *sorted(groups - set(keys))]
-
-
-def _keys(schema: type, prefix: str = "") -> Iterator[str]:
-    for entry in fields(schema):
-        if is_dataclass(entry.type):
-            assert isinstance(entry.type, type)
-            yield from _keys(entry.type, f"{prefix}{entry.name}.")
-        else:
-            yield f"{prefix}{entry.name}"
-
-
-def _nearest(key: str, keys: Iterable[str]) -> str:
-    by_name: dict[str, str] = {}
-    for known in sorted(keys, key=lambda known: known.count(".")):
-        by_name.setdefault(known, known)
-        by_name.setdefault(known.rpartition(".")[2], known)
-    near = difflib.get_close_matches(key, by_name, n=1, cutoff=0.6)
-    return f" did you mean {by_name[near[0]]}?" if near else ""
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def plain_override(word: str, sweep: bool) -> str:
     """What the user means by an argument, in Hydra's grammar.
 
-    ``styles`` is empty by default, so Hydra wants ``+styles.person=...``; without the plus is meant
-    too. And a path such as ``photo (1).png`` is quoted.
+    ``styles`` and ``regions`` are empty by default, so Hydra wants ``+styles.person=...``; without
+    the plus is meant too. ``regions.sky=...`` is its source. And a path such as ``photo (1).png``
+    is quoted.
 
     Args:
         word: an argument.
         sweep: whether commas separate the values of a sweep.
     """
-    if word.startswith("styles."):
+    if word.startswith(("styles.", "regions.")):
         word = f"+{word}"
+    # So that regions.logo.feather can be said beside regions.logo.
+    word = re.sub(r"^(\+{1,2}regions\.(?!labels=)\w+)=(?!\{)", r"\1.source=", word)
     found = _PATHS.fullmatch(word)
     if not found or found[2].startswith(("'", '"', "[", "{", *_SWEEPS)):
         return word

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,14 +11,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import losses
-from pipeline.masks import drop_vanishing, layer_mask
+from pipeline.masks import Propagation, drop_vanishing, layer_mask
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.optimizers import PictureLBFGS
 
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
 SMALLEST_SCALE = 48
+#: Iterations over which `Descent.tolerance` looks for progress.
+PATIENCE = 10
 #: Weight of the mean squared excess of pixels over [0, 1], in units of the loss at the start.
 RANGE_WEIGHT = 5.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """One style of a region.
+
+    Attributes:
+        picture: (1, 3, h, w), whose Gram matrices are the target.
+        mask: (1, 1, h, w), where the target's Gram matrices are taken; None: everywhere.
+        weight: of its loss; several styles of a region are pursued at once, each with its own.
+    """
+
+    picture: Tensor
+    mask: Tensor | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,15 +44,13 @@ class Guide:
 
     Attributes:
         region: its name.
-        style: (1, 3, h, w), the picture whose Gram matrices are the target.
+        styles: its styles; none keeps the content there.
         mask: (1, 1, H, W), where the painted picture's Gram matrices are taken; None: everywhere.
-        style_mask: (1, 1, h, w), where the target's Gram matrices are taken; None: everywhere.
     """
 
     region: str
-    style: Tensor
+    styles: Sequence[Style]
     mask: Tensor | None = None
-    style_mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,9 @@ class Descent:
         learning_rate: step length for L-BFGS (1 is the quasi-Newton step), in [0, 1] pixel units
             for Adam.
         history: pairs that L-BFGS remembers; each takes twice the picture's memory.
+        tolerance: a scale ends early when the loss has fallen by less than this share of itself
+            over the last `PATIENCE` iterations; 0 never does.
+        snapshots: numbers of iterations after which the picture is kept.
     """
 
     optimizer: Literal["lbfgs", "adam"]
@@ -78,6 +96,8 @@ class Descent:
     scales: int
     learning_rate: float
     history: int = 10
+    tolerance: float = 0.0
+    snapshots: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +115,17 @@ class LossRow:
 
 @dataclass(frozen=True)
 class Painting:
-    """What the engine made: the picture, (1, 3, H, W) in [0, 1], and how its loss fell."""
+    """What the engine made.
+
+    Attributes:
+        picture: (1, 3, H, W) in [0, 1].
+        curve: how its loss fell.
+        snapshots: number of iterations to the picture after them, as ``picture``.
+    """
 
     picture: Tensor
     curve: list[LossRow]
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
 
 
 Progress = Callable[[LossRow], None]
@@ -106,9 +133,9 @@ Progress = Callable[[LossRow], None]
 
 @dataclass
 class _Target:
-    """One region's targets at one scale."""
+    """One region's targets at one scale: Gram matrices of each style, weight, content."""
 
-    grams: dict[str, Tensor]
+    grams: list[tuple[float, dict[str, Tensor]]]
     gram_masks: dict[str, Tensor | None]
     content: dict[str, Tensor]
     content_masks: dict[str, Tensor | None]
@@ -116,11 +143,19 @@ class _Target:
 
 @dataclass
 class Engine:
-    """Paints pictures; knows nothing of files, segmentation or configuration."""
+    """Paints pictures; knows nothing of files, segmentation or configuration.
+
+    Attributes:
+        encoder: whose features the losses compare.
+        objective: the losses.
+        descent: how they are brought down.
+        propagation: how masks come down to the layers for Gram matrices (`masks.layer_mask`).
+    """
 
     encoder: PyramidEncoder
     objective: Objective
     descent: Descent
+    propagation: Propagation = "simple"
     _levels: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +173,8 @@ class Engine:
         guides: Sequence[Guide],
         stage: str,
         progress: Progress = lambda row: None,
+        *,
+        start: Tensor | None = None,
     ) -> Painting:
         """Repaint the part of a picture that lies in ``mask``.
 
@@ -151,44 +188,62 @@ class Engine:
             guides: the styles and where they go.
             stage: name for the loss curve.
             progress: called with each iteration's losses.
+            start: (1, 3, H, W) in [0, 1], where the optimisation begins; None: at the content.
 
         Returns:
             The painted picture, in [0, 1], equal to the content where the mask is 0.
         """
         curve: list[LossRow] = []
+        kept: dict[int, Tensor] = {}
         painted: Tensor | None = None
         # A scale of fewer iterations would do no more than blur the picture.
         scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
         factors = _factors(content, scales)
         for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
             content_here, mask_here = _shrink(content, factor), _shrink(mask, factor)
-            start = content_here if painted is None else _enlarge(painted, content_here)
-            guides_here = [_shrink_guide(guide, factor) for guide in guides]
-            targets = self._targets(content_here, guides_here, warn=factor == 1)
+            if painted is None:
+                begin = content_here if start is None else _shrink(start, factor)
+            else:
+                begin = _enlarge(painted, content_here)
+            targets = self._targets(content_here, _shrink_guides(guides, factor), warn=factor == 1)
 
             def record(row: LossRow) -> None:
                 curve.append(row)
                 progress(row)
 
+            def keep(shown: Tensor) -> None:
+                if len(curve) in self.descent.snapshots:
+                    kept[len(curve)] = content + mask * (_enlarge(shown, content) - content)
+
             painted = self._descend(
-                start, content_here, mask_here, targets, iterations, stage, factor, record
+                begin, content_here, mask_here, targets, iterations, stage, factor, record, keep
             )
         assert painted is not None
-        return Painting(painted, curve)
+        return Painting(painted, curve, kept)
 
     @torch.no_grad()
     def style_distance(self, picture: Tensor, guide: Guide) -> float:
         """How far a picture's region is from its style: 0 is the style itself.
 
-        The square root of `losses.relative_style_loss`, averaged over the encoder's style layers.
+        The square root of `losses.relative_style_loss`, averaged over the encoder's style layers,
+        and over the region's styles by their weights.
         """
         features = self.encoder(picture, self._levels)
-        grams, masks = self._style_target(features, guide, warn=False)
-        distances = [
-            losses.relative_style_loss(losses.gram_matrix(features[name], masks[name]), gram).sqrt()
-            for name, gram in grams.items()
-        ]
-        return float(torch.stack(distances).mean()) if distances else math.nan
+        masks = self._masks(guide, features, warn=False)
+        distances, weights = [], []
+        for style in guide.styles:
+            grams = self._grams(style, self.encoder(style.picture, self._levels), masks)
+            distances += [
+                losses.relative_style_loss(
+                    losses.gram_matrix(features[name], masks[name]), gram
+                ).sqrt()
+                for name, gram in grams.items()
+            ]
+            weights += [style.weight / max(1, len(grams))] * len(grams)
+        if not sum(weights):
+            return math.nan
+        stacked = torch.stack(distances)
+        return float((stacked * stacked.new_tensor(weights)).sum() / sum(weights))
 
     def _shares(self, scales: int) -> list[int]:
         weights = [1.6 ** (scales - 1 - index) for index in range(scales)]
@@ -196,50 +251,60 @@ class Engine:
         shares[0] = max(1, shares[0] + self.descent.iterations - sum(shares))
         return shares
 
-    def _style_target(
-        self, features: Mapping[str, Tensor], guide: Guide, warn: bool
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
-        """Gram matrices of the style, and where to take the picture's, at each layer that has both.
+    def _masks(
+        self, guide: Guide, features: Mapping[str, Tensor], warn: bool
+    ) -> dict[str, Tensor | None]:
+        """Where to take a region's Gram matrices, at the layers that it is large enough for."""
+        names = [name for name in self._levels if name in features]
+        return self._layer_masks(guide.mask, names, guide.region, warn)
 
-        Args:
-            features: of the picture to compare with the style.
-            guide: the style and its place.
-            warn: whether to warn of layers that a region is too small for.
-        """
-        style = self.encoder(guide.style, self._levels)
-        names = [name for name in self._levels if name in style and name in features]
-        masks = self._layer_masks(guide.mask, names, guide.region, warn)
-        style_masks = self._layer_masks(guide.style_mask, list(masks), guide.region, warn)
-        grams = {name: losses.gram_matrix(style[name], m) for name, m in style_masks.items()}
-        return grams, {name: masks[name] for name in grams}
+    def _grams(
+        self,
+        style: Style,
+        features: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor | None],
+    ) -> dict[str, Tensor]:
+        """A style's Gram matrices, at the layers that it and the region have."""
+        names = [name for name in masks if name in features]
+        style_masks = self._layer_masks(style.mask, names, "of a style", warn=False)
+        return {name: losses.gram_matrix(features[name], m) for name, m in style_masks.items()}
 
     @torch.no_grad()
     def _targets(self, content: Tensor, guides: Sequence[Guide], warn: bool) -> list[_Target]:
         features = self.encoder(content, [*self._levels, *self.objective.content_layers])
-        return [self._target(features, guide, warn) for guide in guides]
+        contents = [name for name in self.objective.content_layers if name in features]
+        # A picture that serves several regions, such as stitch's canvas, is encoded once.
+        encoded: dict[int, Mapping[str, Tensor]] = {}
+        targets = []
+        for guide in guides:
+            masks = self._masks(guide, features, warn)
+            grams = []
+            for style in guide.styles:
+                if id(style.picture) not in encoded:
+                    encoded = {id(style.picture): self.encoder(style.picture, self._levels)}
+                grams.append((style.weight, self._grams(style, encoded[id(style.picture)], masks)))
+            targets.append(
+                _Target(
+                    grams=[(weight, found) for weight, found in grams if found],
+                    gram_masks=masks,
+                    content={name: features[name] for name in contents},
+                    content_masks={
+                        name: None if guide.mask is None else self._layer_mask(guide.mask, name)
+                        for name in contents
+                    },
+                )
+            )
+        return targets
 
-    def _target(self, features: Mapping[str, Tensor], guide: Guide, warn: bool) -> _Target:
-        grams, gram_masks = self._style_target(features, guide, warn)
-        contents = self.objective.content_layers
-        return _Target(
-            grams=grams,
-            gram_masks=gram_masks,
-            content={name: features[name] for name in contents},
-            content_masks={
-                name: None if guide.mask is None else self._layer_mask(guide.mask, name)
-                for name in contents
-            },
-        )
-
-    def _layer_mask(self, mask: Tensor, name: str) -> Tensor:
-        return layer_mask(mask, self.encoder.windows(name))
+    def _layer_mask(self, mask: Tensor, name: str, propagation: Propagation = "simple") -> Tensor:
+        return layer_mask(mask, self.encoder.windows(name), propagation)
 
     def _layer_masks(
         self, mask: Tensor | None, names: Sequence[str], region: str, warn: bool
     ) -> dict[str, Tensor | None]:
         if mask is None:
             return dict.fromkeys(names)
-        masks = {name: self._layer_mask(mask, name) for name in names}
+        masks = {name: self._layer_mask(mask, name, self.propagation) for name in names}
         return dict(drop_vanishing(masks, region, warn=warn))
 
     def _losses(
@@ -247,23 +312,26 @@ class Engine:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted content, style and variation losses of the picture as shown."""
         goal = self.objective
-        wanted = {name for target in targets for name in target.grams} | set(goal.content_layers)
+        wanted = {name for target in targets for _, grams in target.grams for name in grams}
+        wanted |= {name for target in targets for name in target.content}
         features = self.encoder(shown, [*wanted])
         content = style = shown.new_zeros(())
         for target in targets:
-            for name in goal.content_layers:
+            for name, wanted_features in target.content.items():
                 difference = _CONTENT_LOSS[goal.kind](
-                    features[name], target.content[name], target.content_masks[name]
+                    features[name], wanted_features, target.content_masks[name]
                 )
-                content = content + difference / len(goal.content_layers)
-            if not target.grams:
-                continue
-            # A region too small for some layers keeps its strength: the others carry its weight.
-            whole = sum(self._levels.values()) / sum(self._levels[name] for name in target.grams)
-            for name, wanted_gram in target.grams.items():
-                gram = losses.gram_matrix(features[name], target.gram_masks[name])
-                distance = _STYLE_LOSS[goal.kind](gram, wanted_gram)
-                style = style + whole * self._levels[name] * distance
+                content = content + difference / len(target.content)
+            painted: dict[str, Tensor] = {}
+            for weight, grams in target.grams:
+                # A region too small for some layers keeps its strength: the others carry its
+                # weight.
+                share = sum(self._levels.values()) / sum(self._levels[name] for name in grams)
+                for name, wanted_gram in grams.items():
+                    if name not in painted:
+                        painted[name] = losses.gram_matrix(features[name], target.gram_masks[name])
+                    distance = _STYLE_LOSS[goal.kind](painted[name], wanted_gram)
+                    style = style + weight * share * self._levels[name] * distance
         return (
             goal.content_weight * content,
             goal.style_weight * style,
@@ -280,6 +348,7 @@ class Engine:
         stage: str,
         scale: int,
         record: Progress,
+        keep: Callable[[Tensor], None],
     ) -> Tensor:
         painted = start.clone(memory_format=torch.contiguous_format).requires_grad_()
         best, best_loss, unit = start, math.inf, math.nan
@@ -304,8 +373,13 @@ class Engine:
             return values[0]
 
         optimizer = self._optimizer(painted)
+        falling: list[float] = []
         for iteration in range(iterations):
             optimizer.step(functools.partial(evaluate, iteration))
+            keep(painted.detach().clamp(0, 1))
+            falling.append(best_loss)
+            if self._stalled(falling):
+                break
         with torch.no_grad():
             # Where the last step led has not been evaluated yet.
             last = float(torch.stack(self._losses(show(), mask, targets)).sum())
@@ -313,6 +387,12 @@ class Engine:
                 painted.copy_(best)
             painted.clamp_(0, 1)
             return show()
+
+    def _stalled(self, falling: Sequence[float]) -> bool:
+        if self.descent.tolerance == 0 or len(falling) <= PATIENCE:
+            return False
+        before, now = falling[-1 - PATIENCE], falling[-1]
+        return before - now < self.descent.tolerance * before
 
     def _optimizer(self, painted: Tensor) -> PictureLBFGS | torch.optim.Adam:
         plan = self.descent
@@ -345,13 +425,27 @@ def _shrink(picture: Tensor, factor: int) -> Tensor:
     return small.clamp(0, 1)
 
 
-def _shrink_guide(guide: Guide, factor: int) -> Guide:
-    return Guide(
-        guide.region,
-        _shrink(guide.style, factor),
-        None if guide.mask is None else _shrink(guide.mask, factor),
-        None if guide.style_mask is None else _shrink(guide.style_mask, factor),
-    )
+def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
+    shrunk: dict[int, Tensor] = {}
+
+    def shrink(picture: Tensor) -> Tensor:
+        # The same picture stays the same object, so that it is encoded once.
+        if id(picture) not in shrunk:
+            shrunk[id(picture)] = _shrink(picture, factor)
+        return shrunk[id(picture)]
+
+    def shrink_style(style: Style) -> Style:
+        mask = None if style.mask is None else shrink(style.mask)
+        return Style(shrink(style.picture), mask, style.weight)
+
+    return [
+        Guide(
+            guide.region,
+            [shrink_style(style) for style in guide.styles],
+            None if guide.mask is None else shrink(guide.mask),
+        )
+        for guide in guides
+    ]
 
 
 def _enlarge(painted: Tensor, content: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -28,10 +29,9 @@ class Bar:
 
     Args:
         title: in front of it.
-        total: iterations.
     """
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -44,7 +44,8 @@ class Bar:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task(title, total=total, loss="-")
+        self._title = title
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
         """Show it."""
@@ -60,8 +61,14 @@ class Bar:
         """Take it away."""
         self._progress.stop()
 
+    def expect(self, iterations: int) -> None:
+        """Show the bar, for so many iterations."""
+        self._task = self._progress.add_task(self._title, total=iterations, loss="-")
+
     def advance(self, row: LossRow) -> None:
         """One iteration is done."""
+        if self._task is None:
+            return
         self._progress.update(
             self._task,
             advance=1,
@@ -88,6 +95,10 @@ def print_hint(content: str, shares: Mapping[str, float]) -> None:
     _console.print(f"Styles: a picture file, or {', '.join(gallery.names())}")
 
 
+def _names(styles: str | Sequence[str]) -> str:
+    return styles if isinstance(styles, str) else " + ".join(styles)
+
+
 def print_result(
     entries: Sequence[Mapping[str, Any]], result: Path, seconds: Mapping[str, float]
 ) -> None:
@@ -98,7 +109,7 @@ def print_result(
         table.add_row(
             entry["name"],
             f"{entry['share']:.1%}",
-            entry["style"] if styled else "unchanged",
+            _names(entry["style"]) if styled else "unchanged",
             f"{entry['seconds']:.1f}" if styled else "",
         )
     _console.print(table)

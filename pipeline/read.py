@@ -3,7 +3,7 @@
 import difflib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +12,28 @@ import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from pipeline import gallery
+from pipeline import gallery, labels
 from pipeline.errors import UserError
+from pipeline.specification import Shape
 
 #: Photographs that come with scikit-image, by the names `content` takes.
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle")
 #: The shortest side the encoders can make sense of, in pixels.
 SMALLEST_SIDE = 16
 
-_ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
+
+#: Pictures held in memory, by the names that stand for their paths.
+Held = Mapping[str, Image.Image]
 
 
-def content_picture(source: str, size: int, folder: Path) -> Tensor:
+def content_picture(source: str, size: int, folder: Path, held: Held | None = None) -> Tensor:
     """The photograph to repaint.
 
     Args:
         source: a path, tried relative to ``folder``, or one of `SAMPLES`.
         size: bound of the long side in pixels; smaller pictures are not enlarged.
         folder: where relative paths start.
+        held: pictures in memory, by name.
 
     Returns:
         (1, 3, H, W), sRGB in [0, 1], each value a multiple of 1/255.
@@ -37,20 +41,100 @@ def content_picture(source: str, size: int, folder: Path) -> Tensor:
     Raises:
         UserError: not found, not a picture, or under `SMALLEST_SIDE` pixels on a side.
     """
+    picture = _content(source, folder, held or {})
+    return array_to_tensor(np.asarray(fit(picture, size, source)))
+
+
+def original_size(source: str, folder: Path, held: Held | None = None) -> tuple[int, int]:
+    """Width and height in pixels of the upright photograph as it is in its file."""
+    return _content(source, folder, held or {}).size
+
+
+def _content(source: str, folder: Path, held: Held) -> Image.Image:
+    if source in held:
+        return held[source]
     path = folder / Path(source).expanduser()
     if not path.exists() and source in SAMPLES:
-        return array_to_tensor(np.asarray(fit(_sample(source), size, source)))
+        return _sample(source)
     if not path.exists():
         raise UserError(_not_found("content", source, folder, SAMPLES, "sample"))
-    return array_to_tensor(np.asarray(fit(open_picture(path), size, source)))
+    return open_picture(path)
 
 
-def style_picture(source: str, size: int, folder: Path) -> Tensor:
+def style_picture(
+    source: str,
+    size: int,
+    folder: Path,
+    held: Held | None = None,
+    *,
+    scale: float = 1.0,
+    crop: Shape | None = None,
+) -> Tensor:
     """A style picture: a path relative to ``folder``, else a name in the bundled gallery.
 
     Arguments, result and errors as for `content_picture`; a gallery name may omit ``.jpg``.
+
+    Args:
+        source, size, folder, held: as there.
+        scale: enlarges the picture, and so its brushwork, beyond ``size``.
+        crop: the box of it to use, cut before it is made to fit.
     """
-    return array_to_tensor(np.asarray(fit(open_picture(find_style(source, folder)), size, source)))
+    picture = (held or {}).get(source) or open_picture(find_style(source, folder))
+    if crop is not None:
+        picture = picture.crop(_pixel_box(crop, picture.size, source))
+    fitted = fit(picture, size, source)
+    if scale != 1:
+        sides = (max(1, round(fitted.width * scale)), max(1, round(fitted.height * scale)))
+        # From the picture itself: what fitting took away is there for a larger scale.
+        fitted = fit(picture.resize(sides, Image.Resampling.LANCZOS), max(sides), source)
+    return array_to_tensor(np.asarray(fitted))
+
+
+def _pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:
+    width, height = size if crop.in_fractions else (1, 1)
+    left, top, right, bottom = (
+        round(number * side) for number, side in zip(crop.numbers, (width, height) * 2, strict=True)
+    )
+    box = left, top, min(right, size[0]), min(bottom, size[1])
+    if box[2] - box[0] < SMALLEST_SIDE or box[3] - box[1] < SMALLEST_SIDE:
+        raise UserError(
+            f"the crop of {source} leaves less than {SMALLEST_SIDE} pixels of its "
+            f"{size[0]}x{size[1]}; choose a larger one"
+        )
+    return box
+
+
+def mask_picture(
+    source: str, height: int, width: int, folder: Path, held: Held | None = None
+) -> Tensor:
+    """A mask from a file (`labels.mask_values`), brought to any size.
+
+    Args:
+        source: a path, tried relative to ``folder``.
+        height, width: of the mask in pixels, whatever its file's.
+        folder, held: as `content_picture`.
+
+    Returns:
+        (1, 1, H, W) in [0, 1].
+
+    Raises:
+        UserError: not found or not a picture.
+    """
+    picture = (held or {}).get(source) or _open_labels(source, folder)
+    return labels.resized(labels.mask_values(picture), height, width)
+
+
+def label_map(source: str, folder: Path, held: Held | None = None) -> labels.LabelMap:
+    """A label map from a file (`labels.label_map`); arguments and errors as `mask_picture`."""
+    return labels.label_map((held or {}).get(source) or _open_labels(source, folder))
+
+
+def _open_labels(source: str, folder: Path) -> Image.Image:
+    """A mask or label map with its own mode: its values are no colours to be converted."""
+    path = folder / Path(source).expanduser()
+    if not path.exists():
+        raise UserError(_not_found("mask", source, folder, (), ""))
+    return _open(path, lambda opened: ImageOps.exif_transpose(opened))
 
 
 def find_style(source: str, folder: Path) -> Path:
@@ -78,6 +162,10 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         UserError: a directory, an empty or unreadable file, or no picture.
     """
+    return _open(path, lambda opened: _to_srgb(ImageOps.exif_transpose(opened)))
+
+
+def _open(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a picture file in it")
     try:
@@ -88,7 +176,7 @@ def open_picture(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 opened.load()
-                return _to_srgb(ImageOps.exif_transpose(opened))
+                return convert(opened)
     except UnidentifiedImageError:
         raise UserError(f"{path} is not a picture that can be read; use JPEG, PNG, ...") from None
     except Image.DecompressionBombError as error:
@@ -139,9 +227,9 @@ def _sample(name: str) -> Image.Image:
 def _to_srgb(picture: Image.Image) -> Image.Image:
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _grey_to_8_bit(picture)
+        return labels.grey_to_8_bit(picture)
     alpha = None
-    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
+    if picture.mode in labels.ALPHA_MODES or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         alpha = picture.getchannel("A")
     if picture.mode not in ("RGB", "CMYK", "L", "LAB"):
@@ -171,19 +259,6 @@ def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image
     return picture.convert("RGB")
 
 
-def _grey_to_8_bit(picture: Image.Image) -> Image.Image:
-    values = np.asarray(picture, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not numbers")
-    top = values.max(initial=0)
-    if picture.mode == "F" and top <= 1:
-        full = 1.0
-    else:
-        full = 255.0 if picture.mode in ("I", "F") and top <= 255 else 65535.0
-    levels = np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(levels).convert("RGB")
-
-
 def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind: str) -> str:
     stems = {Path(name).stem: name for name in names}
     near = {stems[s] for s in difflib.get_close_matches(Path(source).stem, stems, n=2, cutoff=0.6)}
@@ -192,7 +267,8 @@ def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind:
         files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
         near |= set(difflib.get_close_matches(path.name, files, n=3, cutoff=0.6))
     hint = f"did you mean {' or '.join(sorted(near))}?" if near else "give the path of a picture"
-    return f"{what} {source!r} not found in {folder}; {kind}s: {', '.join(names)}; {hint}"
+    there = f" {kind}s: {', '.join(names)};" if names else ""
+    return f"{what} {source!r} not found in {folder};{there} {hint}"
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,18 +1,24 @@
 """Mask: the parts of the photograph that a style can be given to."""
 
 import difflib
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.segment import Segmentation
+from pipeline.specification import RegionChoice
 
-#: The region of all that no other style names.
-REST = "rest"
+log = logging.getLogger(__name__)
+
+#: The region of all that no other style names, and the whole picture.
+REST, ALL = "rest", "all"
 #: What people call VOC's classes.
 OTHER_NAMES = {
     "airplane": "aeroplane",
@@ -32,64 +38,41 @@ OTHER_NAMES = {
 }
 #: Pixels of which a mask holds less than one grey level are outside the region.
 _NOTHING = 1 / 255
+#: Parts under this share of a region are not objects of their own.
+_SMALLEST_OBJECT = 0.02
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str], custom: Collection[str] = ()) -> None:
     """Check that every name is a region's.
+
+    Args:
+        names: as the user wrote them; an object is ``person.1``.
+        custom: the names that the user has defined.
 
     Raises:
         UserError: names the wrong ones and the nearest right ones.
     """
+    known = [*dict.fromkeys([*custom, *VOC_CLASSES, REST, ALL])]
     for name in names:
-        if name in VOC_CLASSES or name == REST:
+        base, _, number = name.partition(".")
+        if name in known or (base in known and number.isdigit() and int(number) > 0):
             continue
-        near = OTHER_NAMES.get(name) or next(
-            iter(difflib.get_close_matches(name, [*VOC_CLASSES, REST], n=1, cutoff=0.5)), None
+        near = OTHER_NAMES.get(base) or next(
+            iter(difflib.get_close_matches(base, known, n=1, cutoff=0.5)), None
         )
         hint = f"did you mean {near}? " if near else ""
-        raise UserError(f"no region {name!r}; {hint}There are: {', '.join([*VOC_CLASSES, REST])}")
+        raise UserError(f"no region {name!r}; {hint}There are: {', '.join(known)}")
 
 
-def region_masks(segmentation: Segmentation, names: Sequence[str]) -> dict[str, Tensor]:
-    """Soft masks of the named regions.
+def class_masks(segmentation: Segmentation) -> dict[str, Tensor]:
+    """Soft masks of the classes that were found.
 
     The class probabilities are sharpened, p -> smoothstep between 0.35 and 0.65, and normalised to
     add up to 1, so that masks are 0 or 1 but for a narrow edge, and neighbours meet without a gap.
 
-    Args:
-        segmentation: of the photograph.
-        names: VOC's classes, ``background`` and ``rest``.
-
     Returns:
-        Name to (1, 1, H, W) in [0, 1], in the order of ``names``.
-
-    Raises:
-        UserError: a name that does not exist, or a region that this photograph does not have.
+        Name to (1, 1, H, W) in [0, 1].
     """
-    check_names(names)
-    sharp = _sharpen(segmentation)
-    masks: dict[str, Tensor] = {}
-    for name in names:
-        if name == REST:
-            masks[name] = _rest(sharp, [other for other in names if other != REST])
-        elif name in sharp:
-            masks[name] = sharp[name]
-        else:
-            masks[name] = torch.zeros_like(sharp["background"])
-        masks[name] = masks[name].where(masks[name] >= _NOTHING, 0)
-        if float(masks[name].max()) < 0.5 and name == REST:
-            raise UserError("the other styles leave nothing for rest; leave out styles.rest")
-        if float(masks[name].max()) < 0.5:
-            shares = segmentation.shares
-            there = ", ".join(f"{other} {share:.1%}" for other, share in shares.items() if share)
-            raise UserError(
-                f"no {name} in this photograph; it shows: {there}. Give one of these a style, or "
-                "lower segmenter.min_share to find smaller parts"
-            )
-    return masks
-
-
-def _sharpen(segmentation: Segmentation) -> dict[str, Tensor]:
     stacked = torch.cat([*segmentation.probabilities.values()], dim=1)
     step = ((stacked - 0.35) / 0.3).clamp(0, 1)
     step = step * step * (3 - 2 * step)
@@ -97,15 +80,129 @@ def _sharpen(segmentation: Segmentation) -> dict[str, Tensor]:
     # Where no class reaches 0.35 the most probable one has the pixel.
     winner = torch.zeros_like(stacked).scatter_(1, stacked.argmax(1, keepdim=True), 1.0)
     sharp = torch.where(total > 1e-6, step / total.clamp_min(1e-6), winner)
+    sharp = sharp.where(sharp >= _NOTHING, 0)
     return {name: sharp[:, k : k + 1] for k, name in enumerate(segmentation.probabilities)}
 
 
-def _rest(sharp: dict[str, Tensor], named: Sequence[str]) -> Tensor:
-    taken = torch.zeros_like(sharp["background"])
-    for name in named:
-        if name in sharp:
-            taken = taken + sharp[name]
-    return (1 - taken).clamp(0, 1)
+def region_masks(
+    names: Sequence[str],
+    available: Mapping[str, Tensor],
+    content: Tensor,
+    choices: Mapping[str, RegionChoice] | None = None,
+) -> dict[str, Tensor]:
+    """Soft masks of the named regions; where they overlap the later name lies on top.
+
+    Args:
+        names: the regions wanted: keys of ``available``, one object of it (``person.1``, numbered
+            from the largest), ``all`` (the whole picture, under the others), ``rest`` (what no
+            other name covers).
+        available: region to (1, 1, H, W) in [0, 1].
+        content: (1, 3, H, W), the photograph.
+        choices: what to change about a region (`RegionChoice.invert` and ``grow``).
+
+    Returns:
+        Name to (1, 1, H, W) in [0, 1], in the order of ``names``; they add up to at most 1.
+
+    Raises:
+        UserError: a region that this photograph does not have, or that nothing is left of.
+    """
+    taken = torch.zeros_like(content[:, :1])
+    masks: dict[str, Tensor] = {}
+    # From the top: later names first, then the whole picture, then what is left.
+    for name in (*reversed([n for n in names if n not in (ALL, REST)]), ALL, REST):
+        if name not in names:
+            continue
+        own = torch.ones_like(taken)
+        if name not in (ALL, REST):
+            own = _changed(_find(name, available), (choices or {}).get(name))
+        mask = torch.minimum(own, 1 - taken)
+        masks[name] = mask.where(mask >= _NOTHING, 0)
+        taken = (taken + masks[name]).clamp(0, 1)
+        _require(name, own, masks[name])
+    return {name: masks[name] for name in names}
+
+
+def object_masks(mask: Tensor, smallest: float = _SMALLEST_OBJECT) -> list[Tensor]:
+    """A region's connected objects, from the largest to the smallest.
+
+    Args:
+        mask: (1, 1, H, W) in [0, 1].
+        smallest: parts under this share of the region belong to the nearest object.
+
+    Returns:
+        (1, 1, H, W) in [0, 1] each; together they are ``mask``.
+    """
+    inside = (mask[0, 0] >= 0.5).cpu().numpy().astype(np.uint8)
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    large = [
+        part
+        for part in sorted(range(1, count), key=lambda part: -areas[part - 1])
+        if areas[part - 1] >= smallest * areas.sum()
+    ]
+    if len(large) < 2:
+        return [mask]
+    # Every pixel of a soft edge goes to the object that it is nearest to.
+    distances = [
+        cv2.distanceTransform((parts != part).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for part in large
+    ]
+    nearest = torch.from_numpy(np.stack(distances).argmin(0)).to(mask.device)
+    return [mask * (nearest == k) for k in range(len(large))]
+
+
+def _find(name: str, available: Mapping[str, Tensor]) -> Tensor:
+    if name in available:
+        return available[name]
+    base, _, number = name.partition(".")
+    if number and base in available:
+        objects = object_masks(available[base])
+        if int(number) <= len(objects):
+            return objects[int(number) - 1]
+        one = "is one object" if len(objects) == 1 else f"are {len(objects)} objects"
+        raise UserError(f"no {name}; there {one} of {base}, numbered from the largest")
+    there = ", ".join(
+        f"{other} {float(mask.mean()):.1%}" for other, mask in available.items() if mask.max() > 0
+    )
+    raise UserError(
+        f"no {base} in this photograph; it shows: {there}. Give one of these a style, or "
+        "lower segmenter.min_share to find smaller parts"
+    )
+
+
+def _changed(mask: Tensor, choice: RegionChoice | None) -> Tensor:
+    if choice is None:
+        return mask
+    if choice.invert:
+        mask = 1 - mask
+    return grow(mask, choice.grow)
+
+
+def grow(mask: Tensor, pixels: float) -> Tensor:
+    """Move a mask's edge outwards by so many pixels, inwards if negative, keeping it soft.
+
+    Args:
+        mask: (1, 1, H, W) in [0, 1].
+        pixels: rounded to whole ones.
+    """
+    radius = round(abs(pixels))
+    if radius == 0:
+        return mask
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    change = cv2.dilate if pixels > 0 else cv2.erode
+    # The region goes on beyond the frame: eroding does not pull it away from the border.
+    changed = change(mask[0, 0].cpu().numpy(), disc, borderType=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(np.asarray(changed, dtype=np.float32)).to(mask)[None, None]
+
+
+def _require(name: str, own: Tensor, mask: Tensor) -> None:
+    if float(mask.max()) >= 0.5:
+        return
+    if name == REST:
+        raise UserError("the other styles leave nothing for rest; leave out styles.rest")
+    if float(own.max()) >= 0.5:
+        raise UserError(f"the regions named after {name} cover all of it; name {name} later")
+    raise UserError(f"region {name} holds no pixel of this photograph; draw it elsewhere")
 
 
 @dataclass(frozen=True)

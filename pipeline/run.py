@@ -1,34 +1,34 @@
 """One run, from files to files: read -> segment -> mask -> stylize -> blend -> write."""
 
+import dataclasses
 import functools
 import logging
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline import __version__, device, read, regions, write
+from pipeline import build, color, device, own_regions, read, regions, specification, styling, write
 from pipeline.blend import blend
-from pipeline.engine import Descent, Engine, Guide, Objective
-from pipeline.errors import UserError
-from pipeline.methods import Method, Stylized
-from pipeline.methods.composite import composite
-from pipeline.methods.stitch import stitch
-from pipeline.networks import encoders, segmenters, weights
+from pipeline.engine import Engine, Guide, LossRow, Style
+from pipeline.methods import Scene
+from pipeline.methods.stitch import style_canvas
+from pipeline.networks import encoders
 from pipeline.progress import Bar, print_hint, print_regions, print_result
-from pipeline.segment import Refinement, Segmentation, segment
+from pipeline.result import Result
+from pipeline.segment import Segmentation
 from pipeline.settings import Settings
+from pipeline.specification import RegionChoice, StyleChoice
+from pipeline.styling import StylePicture
+from pipeline.summary import describe_networks, describe_regions, describe_run, peak_memory
 
 log = logging.getLogger(__name__)
-
-METHODS: dict[str, Callable[..., Stylized]] = {"stitch": stitch, "composite": composite}
 
 
 @dataclass
@@ -46,9 +46,13 @@ class Clock:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
+    def note(self, summary: dict[str, Any]) -> None:
+        """Write the seconds so far into a summary."""
+        summary["seconds"] = {stage: round(spent, 2) for stage, spent in self.seconds.items()}
+
 
 def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """Carry out one run.
+    """Carry out one run of the command.
 
     Args:
         settings: of the run.
@@ -62,261 +66,288 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
     Raises:
         UserError: the input cannot be used; nothing has been written then.
     """
+    write.check_folder(output)
     clock = Clock()
+    with Bar("stylize") as bar:
+        result = stylize(settings, start, overrides=overrides, clock=clock, bar=bar)
+    with clock.stage("write"):
+        write.save_result(result, output)
+    clock.note(result.summary)
+    write.save_summary(result.summary, output / "summary.json")
+    if result.painted is None:
+        print_regions(result.regions, output)
+        print_hint(settings.content, result.regions)
+    else:
+        print_result(result.summary["regions"], output / "result.png", clock.seconds)
+    return result.summary
+
+
+def stylize(
+    settings: Settings,
+    start: Path,
+    *,
+    held: read.Held | None = None,
+    overrides: Sequence[str] = (),
+    clock: Clock | None = None,
+    bar: Bar | None = None,
+) -> Result:
+    """The story but for its end: read -> segment -> mask -> stylize -> blend.
+
+    Args:
+        settings: of the run.
+        start: folder where relative paths begin.
+        held: pictures in memory, by the names that stand for their paths in ``settings``.
+        overrides: for the record.
+        clock: where the seconds by stage go.
+        bar: shows the progress.
+
+    Raises:
+        UserError: the input cannot be used.
+    """
+    clock = clock or Clock()
     where = device.choose(settings.device)
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
-    regions.check_names(list(settings.styles))
-    write.check_folder(output)
+    folder = _Folder(start, held or {}, where)
+    label_map, choices = specification.parse_regions(settings.regions)
 
     with clock.stage("read"):
-        content = read.content_picture(settings.content, settings.size, start).to(where)
-        styles = {
-            region: read.style_picture(style, settings.size, start).to(where)
-            for region, style in settings.styles.items()
+        content = folder.content(settings)
+        labels = None if label_map is None else read.label_map(label_map, start, folder.held)
+        styles = _choices(settings)
+        _check_names(styles, labels, choices)
+        pictures = {
+            region: [folder.style(choice, settings.size) for choice in chosen]
+            for region, chosen in styles.items()
         }
     with clock.stage("segment"):
-        segmenter = _load_segmenter(settings, where, start)
-        segmentation = segment(
-            content,
-            segmenter.module,
-            sizes=settings.segmenter.sizes or segmenter.sizes,
-            mirror=settings.segmenter.mirror,
-            refinement=_refinement(settings),
-            min_share=settings.segmenter.min_share,
-            min_part=settings.segmenter.min_part,
-        )
+        network, segmentation = None, None
+        if not styles or own_regions.needs_classes([*styles], labels, choices):
+            network = build.load_segmenter(settings, where, start)
+            segmentation = build.segment_picture(content, network, settings)
+        if styling.looks_into_styles(styles) or settings.styles == "match":
+            network = network or build.load_segmenter(settings, where, start)
+            look = functools.partial(build.segment_picture, network=network, settings=settings)
+            if settings.styles == "match":
+                styles, pictures = _match(settings, folder, look, segmentation)
+            pictures = styling.within_regions(styles, pictures, look)
     with clock.stage("mask"):
-        masks = regions.region_masks(segmentation, list(settings.styles))
-    summary = _summary(settings, where, overrides, segmenter.source, segmentation)
-    if not styles:
-        with clock.stage("write"):
-            write.clear(output)
-            _write_regions(content, segmentation, output)
-        _finish(summary, clock, where, output)
-        log.info(_which_networks(segmenter.source))
-        print_regions(segmentation.shares, output)
-        print_hint(settings.content, segmentation.shares)
-        return summary
-
-    with clock.stage("stylize"):
-        encoder = _load_encoder(settings, where, start)
-        log.info(_which_networks(segmenter.source, encoder.source))
-        engine = _engine(settings, encoder)
-        with Bar("stylize", _rounds(settings, len(masks)) * settings.optimizer.iterations) as bar:
-            stylized = _method(settings)(content, masks, styles, engine, bar.advance)
-    with clock.stage("blend"):
-        result = blend(content, stylized.pictures, masks, settings.feather)
-    with clock.stage("write"):
-        write.clear(output)
-        _write_regions(content, segmentation, output)
-        for region, mask in masks.items():
-            write.save_mask(mask, output / "masks" / f"{region}.png")
-        for name, picture in stylized.extra.items():
-            write.save_picture(picture, output / f"{name}.png")
-        write.save_losses(stylized.curve, output)
-        write.save_picture(result, output / "result.png")
-        shown = [output / f"{name}.png" for name in ("content", "regions", "result")]
-        write.save_overview(shown, output / "overview.png")
-    summary["networks"]["encoder"] = _describe(encoder.source)
-    summary["networks_hint"] = _which_networks(segmenter.source, encoder.source)
-    summary["iterations"] = len(stylized.curve)
-    _describe_styles(
-        summary, settings, masks, stylized, _distances(engine, content, result, masks, styles)
-    )
-    _finish(summary, clock, where, output)
-    print_result(summary["regions"], output / "result.png", clock.seconds)
-    return summary
-
-
-@functools.cache
-def _cached_segmenter(
-    name: str, file: Path | None, where: torch.device
-) -> segmenters.LoadedSegmenter:
-    return segmenters.load(name, file, where)
-
-
-def _load_segmenter(
-    settings: Settings, where: torch.device, start: Path
-) -> segmenters.LoadedSegmenter:
-    return _cached_segmenter(
-        settings.segmenter.name, _file(settings.segmenter.weights, start), where
-    )
-
-
-def _load_encoder(settings: Settings, where: torch.device, start: Path) -> encoders.LoadedEncoder:
-    chosen = settings.encoder
-    return encoders.load(
-        chosen.name,
-        _file(chosen.weights, start),
-        where,
-        style_layers=chosen.style_layers,
-        content_layers=chosen.content_layers,
-        levels=chosen.levels,
-        pooling=cast(Any, chosen.pooling),
-        padding=cast(Any, chosen.padding),
-    )
-
-
-def _file(name: str | None, start: Path) -> Path | None:
-    return None if name is None else start / Path(name).expanduser()
-
-
-def _refinement(settings: Settings) -> Refinement | None:
-    chosen = settings.segmenter.refine
-    if not chosen.enabled:
-        return None
-    return Refinement(chosen.radius, chosen.eps, tuple(chosen.by_colour))
-
-
-def _engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
-    loss, optimizer = settings.loss, settings.optimizer
-    layers = encoder.style_layers
-    layer_weights = loss.layer_weights or [1.0] * len(layers)
-    if len(layer_weights) != len(layers):
-        raise UserError(
-            f"loss.layer_weights has {len(layer_weights)} values for {len(layers)} style layers "
-            f"({', '.join(layers)}); give one a layer"
+        available = {} if segmentation is None else regions.class_masks(segmentation)
+        available |= own_regions.label_masks(labels, content)
+        aliases = own_regions.aliases(labels)
+        original = read.original_size(settings.content, start, folder.held)
+        available |= own_regions.own_masks(
+            choices, available, content, original, start, folder.held
         )
-    total = sum(layer_weights)
-    objective = Objective(
-        cast(Any, loss.name),
-        loss.content_weight,
-        loss.style_weight,
-        loss.tv_weight,
-        {layer: weight / total for layer, weight in zip(layers, layer_weights, strict=True)},
-        encoder.content_layers,
-    )
-    descent = Descent(
-        cast(Any, optimizer.name),
-        optimizer.iterations,
-        optimizer.scales,
-        optimizer.learning_rate,
-        optimizer.history,
-    )
-    return Engine(encoder.module, objective, descent)
+        masks = regions.region_masks([*styles], available, content, choices)
+        shown = {name: mask for name, mask in available.items() if name not in aliases}
+    summary = describe_run(settings, where, overrides)
+    summary |= describe_networks({} if network is None else {"segmenter": network.source})
+    summary["regions"] = describe_regions(shown | masks)
+    result = Result(content, None, segmentation, shown, masks, summary=summary)
+    if styles:
+        encoder = build.load_encoder(settings, where, start)
+        used = {} if network is None else {"segmenter": network.source}
+        summary |= describe_networks({**used, "encoder": encoder.source})
+        log.info(summary["networks_hint"])
+        result = _paint(result, styles, pictures, encoder, settings, folder, clock, bar)
+    else:
+        log.info(summary["networks_hint"])
+    summary["peak_memory_mib"] = round(peak_memory(where) / 2**20)
+    clock.note(summary)
+    return result
 
 
-def _method(settings: Settings) -> Method:
-    chosen = settings.method
-    return functools.partial(METHODS[chosen.name], gram=chosen.gram, margin=chosen.margin)
+@dataclass(frozen=True)
+class _Folder:
+    """Where pictures come from, and the device they go to."""
 
+    start: Path
+    held: read.Held
+    where: torch.device
 
-def _rounds(settings: Settings, count: int) -> int:
-    """How many optimisations a run makes, for the progress bar."""
-    return count if settings.method.name == "composite" else 1
+    def content(self, settings: Settings) -> Tensor:
+        picture = read.content_picture(settings.content, settings.size, self.start, self.held)
+        return picture.to(self.where)
 
-
-def _distances(
-    engine: Engine,
-    content: Tensor,
-    result: Tensor,
-    masks: Mapping[str, Tensor],
-    styles: Mapping[str, Tensor],
-) -> dict[str, tuple[float, float]]:
-    found = {}
-    for region, mask in masks.items():
-        guide = Guide(region, styles[region], mask)
-        found[region] = (
-            engine.style_distance(content, guide),
-            engine.style_distance(result, guide),
+    def style(self, choice: StyleChoice, size: int) -> StylePicture:
+        picture = read.style_picture(
+            choice.image, size, self.start, self.held, scale=choice.scale, crop=choice.crop
         )
-    return found
+        return StylePicture(picture.to(self.where))
 
 
-def _write_regions(content: Tensor, segmentation: Segmentation, output: Path) -> None:
-    write.save_picture(content, output / "content.png")
-    labels = segmentation.labels
-    write.save_labels(labels, output / "labels.png")
-    write.save_overlay(content, labels, output / "regions.png")
-    found = [name for name, share in segmentation.shares.items() if share > 0]
-    for name, mask in regions.region_masks(segmentation, found).items():
-        write.save_mask(mask, output / "masks" / f"{name}.png")
+def _choices(settings: Settings) -> dict[str, list[StyleChoice]]:
+    return {} if settings.styles == "match" else specification.parse_styles(settings.styles)
 
 
-def _which_networks(*sources: weights.Source) -> str:
-    """One line: which networks run, and how to get torchvision's."""
-    named = ", ".join(f"{source.network} ({source.kind})" for source in sources)
-    if all(source.kind != "bundled" for source in sources):
-        return f"networks: {named}"
-    return (
-        f"networks: {named}; for torchvision's larger ones: "
-        f"segmenter={segmenters.OFFICIAL} encoder={encoders.OFFICIAL} (downloads 780 MB once)"
-    )
+def _check_names(
+    styles: Mapping[str, Sequence[StyleChoice]],
+    labels: Any,
+    choices: Mapping[str, RegionChoice],
+) -> None:
+    own = own_regions.own_names(labels, choices)
+    regions.check_names([*styles, *choices], own)
+    for chosen in styles.values():
+        regions.check_names([choice.region for choice in chosen if choice.region is not None])
 
 
-def _summary(
+def _match(
     settings: Settings,
-    where: torch.device,
-    overrides: Sequence[str],
-    segmenter: weights.Source,
-    segmentation: Segmentation,
-) -> dict[str, Any]:
-    return {
-        "version": __version__,
-        "overrides": list(overrides),
-        "content": settings.content,
-        "method": settings.method.name,
-        "device": str(where),
-        "device_name": torch.cuda.get_device_name(where)
-        if where.type == "cuda"
-        else platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-        "networks": {"segmenter": _describe(segmenter)},
-        "networks_hint": _which_networks(segmenter),
-        "regions": [
-            {"name": name, "share": round(share, 4)}
-            for name, share in segmentation.shares.items()
-            if share > 0
-        ],
-    }
+    folder: _Folder,
+    look: Callable[[Tensor], Segmentation],
+    segmentation: Segmentation | None,
+) -> tuple[dict[str, list[StyleChoice]], dict[str, list[StylePicture]]]:
+    """Each class of the content in the style of the same class of the reference."""
+    assert segmentation is not None
+    assert settings.reference is not None
+    whole_picture = StyleChoice(settings.reference)
+    reference = folder.style(whole_picture, settings.size)
+    there = look(reference.picture).shares
+    styles = {}
+    for name, share in segmentation.shares.items():
+        if share == 0:
+            continue
+        partner = there.get(name, 0) > 0
+        styles[name] = [
+            dataclasses.replace(whole_picture, region=name) if partner else whole_picture
+        ]
+        log.info("%s in the style of the %s", name, name if partner else "whole reference")
+    return styles, {name: [reference] for name in styles}
 
 
-def _describe(source: weights.Source) -> dict[str, str]:
-    return {
-        "name": source.network,
-        "source": source.kind,
-        "file": str(source.file),
-        "sha256": source.sha256,
+def _paint(
+    result: Result,
+    choices: Mapping[str, Sequence[StyleChoice]],
+    pictures: Mapping[str, Sequence[StylePicture]],
+    encoder: encoders.LoadedEncoder,
+    settings: Settings,
+    folder: _Folder,
+    clock: Clock,
+    bar: Bar | None,
+) -> Result:
+    """Stylize and blend, once, or (``blend=sequential``) once a style of a region."""
+    content, masks = result.content, result.region_masks
+    sequential, free = settings.blend == "sequential", settings.unstyled == "free"
+    with clock.stage("stylize"):
+        engine = build.engine(settings, encoder)
+        styles = {
+            region: [
+                styling.coloured(
+                    found,
+                    choice,
+                    styling.weight_of(choice, len(chosen), sequential),
+                    content,
+                    masks[region],
+                    settings.color,
+                )
+                for choice, found in zip(chosen, pictures[region], strict=True)
+            ]
+            for region, chosen in choices.items()
+        }
+    grey = [r for r, chosen in choices.items() if _color(chosen[0], settings) == "luminance"]
+    feathers = {
+        region: _feather(region, settings, specification.parse_regions(settings.regions)[1])
+        for region in masks
     }
+    rounds = styling.rounds(styles, sequential)
+    if bar is not None:
+        count = sum(build.optimisations(settings, one) for one in rounds)
+        bar.expect(count * settings.optimizer.iterations)
+    shown, seconds = content, dict.fromkeys(masks, 0.0)
+    curve: list[LossRow] = []
+    snapshots: dict[int, Tensor] = {}
+    extra: dict[str, Tensor] = {}
+    for number, now in enumerate(rounds):
+        here = {region: masks[region] for region in now}
+
+        def finish(painted: Mapping[str, Tensor], before: Tensor = shown) -> Tensor:
+            toned = {
+                region: color.with_luminance(before, picture) if region in grey else picture
+                for region, picture in painted.items()
+            }
+            widths = {region: feathers[region] for region in toned}
+            return blend(before, toned, {r: masks[r] for r in toned}, widths, free)
+
+        with clock.stage("stylize"):
+            scene_content = styling.grey_inside(shown, [here[r] for r in now if r in grey])
+            begin = None
+            if number == 0:
+                begin = _beginning(settings, scene_content, here, now, folder)
+            scene = Scene(scene_content, here, now, begin, free)
+            advance = (lambda row: None) if bar is None else bar.advance
+            stylized = build.method(settings)(scene, engine, advance)
+        with clock.stage("blend"):
+            snapshots |= {
+                n: finish(stylized.pictures | taken) for n, taken in stylized.snapshots.items()
+            }
+            shown = finish(stylized.pictures)
+        curve += stylized.curve
+        extra = stylized.extra | extra
+        for region, spent in stylized.seconds.items():
+            seconds[region] += spent
+    result.summary["iterations"] = len(curve)
+    with clock.stage("stylize"):
+        _describe_styles(result, shown, choices, styles, grey, engine, seconds)
+    return dataclasses.replace(
+        result,
+        painted=shown,
+        styles={region: [style.picture for style in chosen] for region, chosen in styles.items()},
+        losses=curve,
+        snapshots=dict(sorted(snapshots.items())),
+        extra=extra,
+    )
+
+
+def _color(choice: StyleChoice, settings: Settings) -> str:
+    return choice.color or settings.color
+
+
+def _feather(region: str, settings: Settings, choices: Mapping[str, RegionChoice]) -> float:
+    own = choices[region].feather if region in choices else None
+    return settings.feather if own is None else own
+
+
+def _beginning(
+    settings: Settings,
+    content: Tensor,
+    masks: Mapping[str, Tensor],
+    styles: Mapping[str, Sequence[Style]],
+    folder: _Folder,
+) -> Tensor | None:
+    """Where the optimisation starts; None: at the content."""
+    if settings.init == "content":
+        return None
+    if settings.init == "noise":
+        return styling.noise_picture(content, settings.seed)
+    if settings.init == "content+noise":
+        return styling.content_with_noise(content, settings.noise, settings.seed)
+    if settings.init == "style":
+        first = {region: chosen[0] for region, chosen in styles.items()}
+        return style_canvas(content, masks, first).picture
+    picture = folder.style(StyleChoice(settings.init), settings.size).picture
+    return F.interpolate(picture, content.shape[2:], mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def _describe_styles(
-    summary: dict[str, Any],
-    settings: Settings,
-    masks: Mapping[str, Tensor],
-    stylized: Stylized,
-    distances: Mapping[str, tuple[float, float]],
+    result: Result,
+    shown: Tensor,
+    choices: Mapping[str, Sequence[StyleChoice]],
+    styles: Mapping[str, Sequence[Style]],
+    grey: Sequence[str],
+    engine: Engine,
+    seconds: Mapping[str, float],
 ) -> None:
-    """Add style, distances and seconds to the styled regions; ``rest`` gets an entry of its own."""
-    by_name = {entry["name"]: entry for entry in summary["regions"]}
-    for region, mask in masks.items():
-        if region not in by_name:
-            entry: dict[str, Any] = {"name": region, "share": round(float(mask.mean()), 4)}
-            summary["regions"].append(entry)
-            by_name[region] = entry
-        before, after = distances[region]
+    """Add style, distances to it before and after, and seconds to the styled regions' entries."""
+    by_name = {entry["name"]: entry for entry in result.summary["regions"]}
+    for region, mask in result.region_masks.items():
+        guide = Guide(region, styles[region], mask)
+        seen = [color.grey(p) if region in grey else p for p in (result.content, shown)]
+        before, after = (engine.style_distance(picture, guide) for picture in seen)
+        images = [choice.image for choice in choices[region]]
         by_name[region] |= {
-            "style": settings.styles[region],
+            "style": images[0] if len(images) == 1 else images,
             "style_distance_before": round(before, 4),
             "style_distance_after": round(after, 4),
-            "seconds": round(stylized.seconds[region], 2),
+            "seconds": round(seconds[region], 2),
         }
-
-
-def _finish(summary: dict[str, Any], clock: Clock, where: torch.device, output: Path) -> None:
-    summary["seconds"] = {stage: round(spent, 2) for stage, spent in clock.seconds.items()}
-    summary["peak_memory_mib"] = round(_peak_memory(where) / 2**20)
-    write.save_summary(summary, output / "summary.json")
-
-
-def _peak_memory(where: torch.device) -> int:
-    """Bytes: of the device's allocator on CUDA, else of the process; 0 where unknown."""
-    if where.type == "cuda":
-        return torch.cuda.max_memory_allocated(where)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from pipeline import specification
 from pipeline.errors import UserError
 
 
@@ -55,6 +56,7 @@ class MethodSettings:
     name: str = "stitch"
     gram: str = "masked"
     margin: int = 24
+    propagation: str = "simple"
 
 
 @dataclass
@@ -77,6 +79,7 @@ class OptimizerSettings:
     scales: int = 3
     learning_rate: float = 1.0
     history: int = 10
+    tolerance: float = 0.0
 
 
 @dataclass
@@ -84,7 +87,19 @@ class Settings:
     """A whole run."""
 
     content: str = "astronaut"
-    styles: dict[str, Any] = field(default_factory=dict)
+    # Region to picture, or to what `specification.parse_styles` reads; or "match".
+    styles: Any = field(default_factory=dict)
+    # The picture whose regions style the same regions of the content, for styles=match.
+    reference: str | None = None
+    # A label map's path, or name to what `specification.parse_regions` reads.
+    regions: Any = field(default_factory=dict)
+    blend: str = "weighted"
+    color: str = "style"
+    unstyled: str = "keep"
+    init: str = "content"
+    noise: float = 0.1
+    seed: int = 0
+    snapshots: list[int] = field(default_factory=list)
     size: int = 512
     feather: float = 2.0
     device: str = "auto"
@@ -118,12 +133,19 @@ def _problems(settings: Settings) -> list[str]:
     found = [
         _one_of("encoder.pooling", encoder.pooling, ["max", "average"]),
         _one_of("encoder.padding", encoder.padding, ["replicate", "zeros", "reflect"]),
-        _one_of("method.name", method.name, ["stitch", "composite"]),
+        _one_of("blend", settings.blend, ["weighted", "sequential"]),
+        _one_of("color", settings.color, [*specification.COLORS]),
+        _one_of("unstyled", settings.unstyled, ["keep", "free"]),
+        _one_of("method.name", method.name, ["stitch", "composite", "guided", "global"]),
+        _one_of("method.propagation", method.propagation, ["simple", "inside", "all"]),
         _one_of("method.gram", method.gram, ["masked", "global"]),
         _one_of("loss.name", loss.name, ["balanced", "gatys"]),
         _one_of("optimizer.name", optimizer.name, ["lbfgs", "adam"]),
         _within("size", settings.size, 32, 16384),
         _within("feather", settings.feather, 0, 100),
+        _within("noise", settings.noise, 0, 10),
+        _within("seed", settings.seed, 0, 2**63 - 1),
+        *(_within("snapshots", n, 1, optimizer.iterations) for n in settings.snapshots),
         *(_within("segmenter.sizes", size, 64, 4096) for size in segmenter.sizes or []),
         _within("segmenter.min_share", segmenter.min_share, 0, 1),
         _within("segmenter.min_part", segmenter.min_part, 0, 1),
@@ -137,6 +159,7 @@ def _problems(settings: Settings) -> list[str]:
         _within("optimizer.scales", optimizer.scales, 1, 8),
         _within("optimizer.learning_rate", optimizer.learning_rate, 1e-6, 100),
         _within("optimizer.history", optimizer.history, 1, 200),
+        _within("optimizer.tolerance", optimizer.tolerance, 0, 1),
     ]
     if encoder.levels is not None:
         found.append(_within("encoder.levels", encoder.levels, 1, 6))
@@ -147,9 +170,38 @@ def _problems(settings: Settings) -> list[str]:
         found += [_within("loss.layer_weights", weight, 0, 1e12) for weight in loss.layer_weights]
         if not sum(loss.layer_weights) > 0:
             found.append("loss.layer_weights are all 0; give one of them a weight")
-    for region, style in settings.styles.items():
-        if not isinstance(style, str) or not style:
-            found.append(f"styles.{region}={style} is not the path or name of a picture")
+    return found + _problems_of_regions_and_styles(settings)
+
+
+def _problems_of_regions_and_styles(settings: Settings) -> list[str]:
+    found = []
+    try:
+        specification.parse_regions(settings.regions)
+    except UserError as error:
+        found.append(str(error))
+    if settings.styles == "match":
+        if settings.reference is None:
+            found.append("styles=match needs the picture to match: add reference=PICTURE")
+        if settings.method.name == "global":
+            found.append("method=global knows no regions to match; choose another method")
+        return found
+    if not isinstance(settings.styles, dict):
+        return [
+            *found,
+            f"styles={settings.styles} is neither match nor regions with pictures, "
+            "+styles.REGION=PICTURE",
+        ]
+    if settings.reference is not None:
+        found.append("reference is for styles=match; leave it out or add styles=match")
+    try:
+        names = list(specification.parse_styles(settings.styles))
+    except UserError as error:
+        return [*found, str(error)]
+    if settings.method.name == "global" and names not in ([], ["all"]):
+        found.append(
+            f"method=global paints the whole picture: use +styles.all=PICTURE instead of "
+            f"{', '.join(f'styles.{name}' for name in names)}, or another method"
+        )
     return found
 
 

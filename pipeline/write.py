@@ -15,8 +15,11 @@ from torch import Tensor
 
 from pipeline.engine import LossRow
 from pipeline.errors import UserError
+from pipeline.labels import voc_palette
 from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.read import tensor_to_array
+from pipeline.regions import ALL, REST
+from pipeline.result import Result
 
 _OVERLAY = 0.5
 _RESULTS = (
@@ -27,20 +30,9 @@ _RESULTS = (
     "overview.png",
     "regions.png",
     "result.png",
-    "style_canvas.png",
     "summary.json",
 )
-
-
-def voc_palette() -> npt.NDArray[np.uint8]:
-    """PASCAL VOC's colour map, (256, 3): the bits of the class number, spread over RGB."""
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    for shift in range(8):
-        for channel in range(3):
-            bit = (numbers >> (3 * shift + channel)) & 1
-            colours[:, channel] |= (bit << (7 - shift)).astype(np.uint8)
-    return colours
+_FOLDERS = ("masks", "snapshots", "styles")
 
 
 def check_folder(folder: Path) -> None:
@@ -65,8 +57,48 @@ def clear(folder: Path) -> None:
     """Take away what an earlier run left in the folder, so that results are of one run."""
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
-    for mask in (folder / "masks").glob("*.png"):
-        mask.unlink()
+    for canvas in folder.glob("style_canvas*.png"):
+        canvas.unlink()
+    for inner in _FOLDERS:
+        for picture in (folder / inner).glob("*.png"):
+            picture.unlink()
+
+
+def save_result(result: Result, folder: Path) -> None:
+    """Write all pictures of a result, and its losses, in place of an earlier run's.
+
+    Args:
+        result: of a run.
+        folder: for the files.
+    """
+    clear(folder)
+    save_picture(result.content, folder / "content.png")
+    if result.segmentation is not None:
+        save_labels(result.segmentation.labels, folder / "labels.png")
+    masks = {
+        name: mask
+        for name, mask in (result.shown | result.region_masks).items()
+        if (mask >= 0.5).any()
+    }
+    # What covers everything is drawn first, or nothing else would be seen.
+    order = sorted(masks, key=lambda name: name not in (ALL, REST))
+    save_overlay(result.content, {name: masks[name] for name in order}, folder / "regions.png")
+    for name, mask in masks.items():
+        save_mask(mask, folder / "masks" / f"{name}.png")
+    if result.painted is None:
+        return
+    for region, styles in result.styles.items():
+        for number, style in enumerate(styles, start=1):
+            name = region if number == 1 else f"{region}-{number}"
+            save_picture(style, folder / "styles" / f"{name}.png")
+    for name, picture in result.extra.items():
+        save_picture(picture, folder / f"{name}.png")
+    for number, picture in result.snapshots.items():
+        save_picture(picture, folder / "snapshots" / f"{number}.png")
+    save_losses(result.losses, folder)
+    save_picture(result.painted, folder / "result.png")
+    shown = [folder / f"{name}.png" for name in ("content", "regions", "result")]
+    save_overview(shown, folder / "overview.png")
 
 
 def save_picture(picture: Tensor, path: Path) -> None:
@@ -87,31 +119,42 @@ def save_labels(labels: Tensor, path: Path) -> None:
     _save(picture, path)
 
 
-def save_overlay(content: Tensor, labels: Tensor, path: Path) -> None:
-    """Write the photograph with its classes tinted, outlined and named.
+def save_overlay(content: Tensor, masks: Mapping[str, Tensor], path: Path) -> None:
+    """Write the photograph with its regions tinted, outlined and named.
 
     Args:
         content: (1, 3, H, W) in [0, 1].
-        labels: (H, W) class numbers.
+        masks: region to (1, 1, H, W) in [0, 1]; later ones lie on top, ``background`` is not
+            tinted.
         path: of the PNG.
     """
-    numbers = labels.cpu().numpy()
+    numbers = np.full(tuple(content.shape[2:]), -1)
+    for k, mask in enumerate(masks.values()):
+        numbers[(mask[0, 0] >= 0.5).cpu().numpy()] = k
+    names = [*masks]
     photograph = tensor_to_array(content).astype(np.float32)
-    tint = voc_palette()[numbers].astype(np.float32)
-    share = np.where(numbers > 0, _OVERLAY, 0.0)[..., None]
+    palette = voc_palette().astype(np.float32)
+    colours = np.stack([palette[_colour_number(name, k)] for k, name in enumerate(names)])
+    tinted = np.array([name != "background" for name in names])
+    share = np.where((numbers >= 0) & tinted[numbers], _OVERLAY, 0.0)[..., None]
     edge = np.zeros(numbers.shape, dtype=bool)
     edge[1:] |= numbers[1:] != numbers[:-1]
     edge[:, 1:] |= numbers[:, 1:] != numbers[:, :-1]
-    mixed = photograph * (1 - share) + tint * share
+    mixed = photograph * (1 - share) + colours[numbers] * share
     mixed[edge] = 255
     picture = Image.fromarray(mixed.round().astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     size = max(11, round(min(picture.size) / 24))
-    for number in np.unique(numbers):
+    for number in np.unique(numbers[numbers >= 0]):
         x, y = _anchor(numbers == number)
-        name = f"{VOC_CLASSES[number]} {(numbers == number).mean():.0%}"
+        name = f"{names[number]} {(numbers == number).mean():.0%}"
         _label(draw, name, x, y, size, picture.size)
     _save(picture, path)
+
+
+def _colour_number(name: str, place: int) -> int:
+    """A class has its colour in VOC's palette; other regions have those behind the classes'."""
+    return VOC_CLASSES.index(name) if name in VOC_CLASSES else len(VOC_CLASSES) + place
 
 
 def save_overview(files: Sequence[Path], path: Path) -> None:

@@ -60,3 +60,20 @@ def test_no_photograph_shows_between_two_styles(halves: dict[str, Tensor]) -> No
     hard = blend(content, painted, halves, 0)
     assert hard[0, 0, 20, 29].item() == pytest.approx(0.4)
     assert hard[0, 0, 20, 30].item() == pytest.approx(0.8)
+
+
+def test_every_region_has_its_own_feather(halves: dict[str, Tensor]) -> None:
+    content = torch.zeros(1, 3, 40, 60)
+    painted = dict.fromkeys(halves, torch.ones_like(content))
+    result = blend(content, painted, halves, {"left": 0.0, "right": 8.0})[0, 0, 20]
+    assert result[5] == 1
+    assert 0 < result[54] < 0.2
+
+
+def test_free_keeps_nothing_of_the_photograph(halves: dict[str, Tensor]) -> None:
+    content = torch.zeros(1, 3, 40, 60)
+    painted = {"left": torch.full_like(content, 0.4), "right": torch.full_like(content, 0.8)}
+    result = blend(content, painted, halves, 0, free=True)
+    assert result[0, 0, 20, 10].item() == pytest.approx(0.4)
+    assert result[0, 0, 20, 50].item() == pytest.approx(0.8)
+    assert result[0, 0, 2, 2].item() == pytest.approx(0.6)

@@ -10,8 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from pipeline.command import known_keys
-from pipeline.configuration import CONF
+from pipeline.configuration import CONF, known_keys
 from pipeline.settings import Settings, register
 
 GROUPS = ("segmenter", "encoder", "method", "optimizer", "loss", "preset")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine, Guide, Objective
+from pipeline.engine import Descent, Engine, Guide, Objective, Style
 from pipeline.networks.pyramid import PyramidEncoder
 
 
@@ -32,7 +32,7 @@ def test_the_loss_falls(
     kind: str,
 ) -> None:
     engine = Engine(encoder, objective(kind, 1e4), Descent(optimizer, 30, 1, rate))
-    painting = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc")
+    painting = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
     totals = [row.total for row in painting.curve]
     assert len(totals) == 30
     assert min(totals) < 0.7 * totals[0]
@@ -42,7 +42,7 @@ def test_the_loss_falls(
 def test_pixels_outside_the_mask_stay(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    painted = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
+    painted = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").picture
     outside = (disc == 0).expand_as(content)
     assert torch.equal(painted[outside], content[outside])
     assert (painted - content)[~outside].abs().mean() > 0.02
@@ -53,14 +53,16 @@ def test_pixels_outside_the_mask_stay(
 def test_the_region_comes_nearer_to_its_style(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    guide = Guide("disc", stripes, disc)
+    guide = Guide("disc", [Style(stripes)], disc)
     painted = engine.paint(content, disc, [guide], "disc").picture
     before, after = engine.style_distance(content, guide), engine.style_distance(painted, guide)
     assert after < 0.75 * before
 
 
 def test_the_style_is_at_no_distance_from_itself(engine: Engine, stripes: Tensor) -> None:
-    assert engine.style_distance(stripes, Guide("all", stripes)) == pytest.approx(0, abs=1e-3)
+    assert engine.style_distance(stripes, Guide("all", [Style(stripes)])) == pytest.approx(
+        0, abs=1e-3
+    )
 
 
 def test_scales_share_the_iterations_and_end_at_full_size(
@@ -68,7 +70,9 @@ def test_scales_share_the_iterations_and_end_at_full_size(
 ) -> None:
     content = torch.rand(1, 3, 201, 230, generator=torch.Generator().manual_seed(0))
     engine = Engine(encoder, objective(), Descent("lbfgs", 20, 3, 1.0))
-    painting = engine.paint(content, torch.ones(1, 1, 201, 230), [Guide("all", stripes)], "all")
+    painting = engine.paint(
+        content, torch.ones(1, 1, 201, 230), [Guide("all", [Style(stripes)])], "all"
+    )
     scales = [row.scale for row in painting.curve]
     assert len(scales) == 20
     assert sorted(set(scales), reverse=True) == [4, 2, 1]
@@ -80,7 +84,7 @@ def test_scales_share_the_iterations_and_end_at_full_size(
 def test_the_rows_terms_add_up(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    row = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").curve[0]
+    row = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").curve[0]
     # At the start the picture is the content: in range, and without content loss.
     assert row.content == pytest.approx(0, abs=1e-6)
     assert row.total == pytest.approx(row.content + row.style + row.tv, rel=1e-5)
@@ -97,15 +101,17 @@ def test_a_guides_strength_does_not_depend_on_the_regions_area(
     for side in (40, 80):
         mask = torch.zeros(1, 1, 80, 80)
         mask[..., :side, :side] = 1
-        losses.append(engine.paint(repeated, mask, [Guide("r", stripes, mask)], "r").curve[0].style)
+        losses.append(
+            engine.paint(repeated, mask, [Guide("r", [Style(stripes)], mask)], "r").curve[0].style
+        )
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
 def test_the_same_input_gives_the_same_picture(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    first = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
-    second = engine.paint(content, disc, [Guide("disc", stripes, disc)], "disc").picture
+    first = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").picture
+    second = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").picture
     assert torch.equal(first, second)
 
 
@@ -115,7 +121,7 @@ def test_a_region_that_pooling_drops_does_no_harm(encoder: PyramidEncoder, strip
     first, last = torch.zeros(1, 1, 61, 61), torch.zeros(1, 1, 61, 61)
     first[..., :40], last[..., 60:] = 1, 1
     engine = Engine(encoder, objective(style_weight=1e3), Descent("lbfgs", 10, 1, 1.0))
-    guides = [Guide("first", stripes, first), Guide("last", stripes, last)]
+    guides = [Guide("first", [Style(stripes)], first), Guide("last", [Style(stripes)], last)]
     painting = engine.paint(content, first + last, guides, "both")
     assert all(math.isfinite(row.total) for row in painting.curve)
     changes = (painting.picture - content).abs()
@@ -130,7 +136,7 @@ def test_layers_of_weight_zero_take_no_part(
     small = torch.zeros(1, 1, 61, 83)
     small[..., 30:33, 40:43] = 1
     painting = Engine(encoder, goal, Descent("lbfgs", 4, 1, 1.0)).paint(
-        content, small, [Guide("small", stripes, small)], "small"
+        content, small, [Guide("small", [Style(stripes)], small)], "small"
     )
     assert painting.curve[-1].style > 0
 
@@ -142,8 +148,112 @@ def test_few_iterations_are_as_many_and_never_blur(
     content = torch.rand(1, 3, 200, 210, generator=torch.Generator().manual_seed(0))
     engine = Engine(encoder, objective(), Descent("lbfgs", iterations, 3, 1.0))
     mask = torch.ones(1, 1, 200, 210)
-    painting = engine.paint(content, mask, [Guide("all", stripes, mask)], "all")
+    painting = engine.paint(content, mask, [Guide("all", [Style(stripes)], mask)], "all")
     assert len(painting.curve) == iterations
-    assert engine.style_distance(painting.picture, Guide("all", stripes, mask)) < (
-        engine.style_distance(content, Guide("all", stripes, mask))
+    assert engine.style_distance(painting.picture, Guide("all", [Style(stripes)], mask)) < (
+        engine.style_distance(content, Guide("all", [Style(stripes)], mask))
     )
+
+
+def test_two_styles_of_a_region_share_it(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    other = stripes.transpose(2, 3).flip(1)
+    losses = {}
+    for share in (1.0, 0.5, 0.0):
+        styles = [Style(stripes, weight=share), Style(other, weight=1 - share)]
+        painting = engine.paint(content, disc, [Guide("disc", styles, disc)], "disc")
+        losses[share] = [
+            engine.style_distance(painting.picture, Guide("disc", [Style(s)], disc))
+            for s in (stripes, other)
+        ]
+    # Nearest to the first alone, farthest with the second alone, and in between with both.
+    assert losses[1.0][0] < losses[0.5][0] < losses[0.0][0]
+    assert losses[0.0][1] < losses[0.5][1] < losses[1.0][1]
+
+
+def test_the_weighted_loss_of_two_styles_is_their_sum(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    other = stripes.flip(1)
+    engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
+
+    def first(*styles: Style) -> float:
+        return engine.paint(content, disc, [Guide("d", styles, disc)], "d").curve[0].style
+
+    together = first(Style(stripes, weight=0.7), Style(other, weight=0.3))
+    assert together == pytest.approx(0.7 * first(Style(stripes)) + 0.3 * first(Style(other)))
+
+
+def test_a_style_may_come_from_a_part_of_its_picture(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    # Left half stripes, right half black: only the left half counts.
+    half = torch.cat([stripes, torch.zeros_like(stripes)], dim=3)
+    left = torch.zeros(1, 1, 50, 140)
+    left[..., :64] = 1
+    engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
+    found = [
+        engine.paint(content, disc, [Guide("d", [style], disc)], "d").curve[0].style
+        for style in (Style(half, left), Style(stripes), Style(half))
+    ]
+    assert found[0] == pytest.approx(found[1], rel=0.05)
+    assert abs(found[2] - found[1]) > 0.1 * found[1]
+
+
+def test_it_begins_where_it_is_told(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 1e-6))
+    start = 1 - content
+    painted = engine.paint(content, disc, [Guide("d", [Style(stripes)], disc)], "d", start=start)
+    inside = (disc == 1).expand_as(content)
+    torch.testing.assert_close(painted.picture[inside], start[inside], atol=1e-4, rtol=0)
+    assert torch.equal(painted.picture[~inside], content[~inside])
+
+
+def test_snapshots_are_taken_on_the_way(
+    encoder: PyramidEncoder, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    descent = Descent("lbfgs", 30, 2, 1.0, snapshots=(5, 20))
+    engine = Engine(encoder, objective(style_weight=1e3), descent)
+    guide = Guide("disc", [Style(stripes)], disc)
+    painting = engine.paint(content, disc, [guide], "disc")
+    assert sorted(painting.snapshots) == [5, 20]
+    distances = [
+        engine.style_distance(picture, guide)
+        for picture in (content, painting.snapshots[5], painting.snapshots[20])
+    ]
+    assert distances[0] > distances[1] > distances[2]
+    outside = (disc == 0).expand_as(content)
+    assert all(torch.equal(s[outside], content[outside]) for s in painting.snapshots.values())
+
+
+def test_it_stops_when_the_loss_no_longer_falls(
+    encoder: PyramidEncoder, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    guide = Guide("disc", [Style(stripes)], disc)
+
+    def iterations(tolerance: float) -> int:
+        descent = Descent("lbfgs", 120, 1, 1.0, tolerance=tolerance)
+        engine = Engine(encoder, objective(), descent)
+        return len(engine.paint(content, disc, [guide], "disc").curve)
+
+    assert iterations(0) == 120
+    assert 10 < iterations(0.2) < iterations(0.02) < 120
+
+
+def test_a_guide_without_styles_holds_the_content(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    everywhere = torch.ones_like(disc)
+    start = torch.full_like(content, 0.5)
+
+    def content_losses(*guides: Guide) -> list[float]:
+        painting = engine.paint(content, everywhere, guides, "d", start=start)
+        return [row.content for row in painting.curve]
+
+    held = content_losses(Guide("free", [], 1 - disc))
+    assert held[-1] < 0.3 * held[0]
+    both = content_losses(Guide("disc", [Style(stripes)], disc), Guide("free", [], 1 - disc))
+    assert both[0] > held[0]

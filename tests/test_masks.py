@@ -56,8 +56,51 @@ def test_an_empty_region_keeps_nothing() -> None:
     assert masks.drop_vanishing({"relu1_1": torch.zeros(1, 1, 2, 2)}, "cat", warn=False) == {}
 
 
-def test_windows_count_strided_layers_only() -> None:
+def test_windows_are_those_of_every_layer_before() -> None:
     encoder = PyramidEncoder(Encoder(tiny_features()), levels=3)
-    assert encoder.windows("relu1_2") == []
-    assert encoder.windows("relu2_1") == [HALF]
-    assert encoder.windows("relu2_1/4") == [HALF, HALF, HALF]
+    same, halving = Window(3, 1, 1), Window(4, 2, 1)
+    assert encoder.windows("relu1_2") == [same, same]
+    assert encoder.windows("relu2_1") == [same, same, HALF, same]
+    assert encoder.windows("relu2_1/4") == [halving, halving, same, same, HALF, same]
+
+
+@pytest.mark.parametrize(
+    ("propagation", "expected"),
+    [
+        # A 3x3 convolution, a 2x2 pooling, a 3x3 convolution: unit k sees pixels 2k-3 to 2k+4.
+        ("inside", [0, 0, 0, 1, 1, 1]),
+        ("all", [0, 0, 1, 1, 1, 1]),
+        ("simple", [0, 0, 0, 0.5, 1, 1]),
+    ],
+)
+def test_propagation_by_receptive_fields(propagation: str, expected: list[float]) -> None:
+    mask = torch.zeros(1, 1, 12, 12)
+    mask[..., 3 if propagation == "inside" else 7 :] = 1
+    windows = [Window(3, 1, 1), HALF, Window(3, 1, 1)]
+    found = masks.layer_mask(mask, windows, propagation)
+    assert found.shape == (1, 1, 6, 6)
+    assert found[0, 0, 3].tolist() == expected
+
+
+@pytest.mark.parametrize("propagation", ["inside", "all"])
+def test_propagation_agrees_with_gradients(propagation: str) -> None:
+    # A unit sees the pixels that change it: the gradient of a stack with positive weights.
+    features = tiny_features()
+    for module in features:
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data.abs_()
+    # Average pooling: through a maximum only one pixel of four has a gradient.
+    encoder = PyramidEncoder(Encoder(features, pooling="average", padding="zeros"), levels=2)
+    mask = torch.zeros(1, 1, 36, 46)
+    mask[..., 6:31, 5:39] = 1
+    layer = "relu2_1/2"
+    found = masks.layer_mask(mask, encoder.windows(layer), propagation)[0, 0]
+    for row in range(found.shape[0]):
+        for column in range(found.shape[1]):
+            picture = torch.full((1, 3, 36, 46), 0.9, requires_grad=True)
+            unit = encoder(picture, [layer])[layer][0, :, row, column].sum()
+            (gradient,) = torch.autograd.grad(unit, picture)
+            seen = gradient[0].abs().sum(0) > 0
+            inside = mask[0, 0][seen]
+            expected = inside.min() if propagation == "inside" else inside.max()
+            assert found[row, column] == expected

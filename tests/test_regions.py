@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from pipeline import regions
 from pipeline.errors import UserError
 from pipeline.segment import Segmentation
+from pipeline.specification import RegionChoice
 
 
 @pytest.fixture
@@ -16,15 +18,19 @@ def segmentation() -> Segmentation:
     return Segmentation({"background": 1 - cat - dog, "cat": cat, "dog": dog})
 
 
+def masks_of(segmentation: Segmentation, names: list[str]) -> dict[str, Tensor]:
+    return regions.region_masks(names, regions.class_masks(segmentation), torch.zeros(1, 3, 1, 7))
+
+
 def test_masks_are_sharpened_and_meet(segmentation: Segmentation) -> None:
-    masks = regions.region_masks(segmentation, ["cat", "dog", "background"])
+    masks = masks_of(segmentation, ["cat", "dog", "background"])
     assert masks["cat"][0, 0, 0].tolist() == pytest.approx([0, 0, 0.5, 1, 1, 1, 0])
     total = masks["cat"] + masks["dog"] + masks["background"]
     torch.testing.assert_close(total, torch.ones(1, 1, 1, 7))
 
 
 def test_rest_is_all_that_no_other_style_names(segmentation: Segmentation) -> None:
-    masks = regions.region_masks(segmentation, ["rest", "cat"])
+    masks = masks_of(segmentation, ["rest", "cat"])
     torch.testing.assert_close(masks["rest"], 1 - masks["cat"])
     assert list(masks) == ["rest", "cat"]
 
@@ -39,7 +45,7 @@ def test_unknown_names_suggest_the_nearest(wrong: str, near: str) -> None:
 
 def test_absent_regions_say_what_is_there(segmentation: Segmentation) -> None:
     with pytest.raises(UserError, match=r"no horse in this photograph.*background.*cat.*dog"):
-        regions.region_masks(segmentation, ["horse"])
+        masks_of(segmentation, ["horse"])
 
 
 def test_surroundings() -> None:
@@ -62,3 +68,88 @@ def test_a_single_pixel_gets_the_smallest_box(row: int, column: int) -> None:
     assert box.cut(mask).sum() == 1
     narrow = regions.surroundings(mask[..., :20], 4) if column < 20 else None
     assert narrow is None or narrow.width == 20
+
+
+def square(top: int, left: int, side: int) -> Tensor:
+    mask = torch.zeros(1, 1, 40, 60)
+    mask[..., top : top + side, left : left + side] = 1
+    return mask
+
+
+PICTURE = torch.zeros(1, 3, 40, 60)
+
+
+def test_later_names_lie_on_top() -> None:
+    available = {"under": square(0, 0, 20), "over": square(10, 10, 20)}
+    masks = regions.region_masks(["under", "over"], available, PICTURE)
+    assert torch.equal(masks["over"], available["over"])
+    assert masks["under"].sum() == 400 - 100
+    turned = regions.region_masks(["over", "under"], available, PICTURE)
+    assert turned["over"].sum() == 300
+
+
+def test_all_lies_under_and_rest_is_left() -> None:
+    available = {"cat": square(0, 0, 20)}
+    masks = regions.region_masks(["all", "cat"], available, PICTURE)
+    assert masks["all"].sum() == 40 * 60 - 400
+    masks = regions.region_masks(["cat", "rest"], available, PICTURE)
+    assert masks["rest"].sum() == 40 * 60 - 400
+    assert regions.region_masks(["all"], {}, PICTURE)["all"].min() == 1
+    with pytest.raises(UserError, match="nothing for rest"):
+        regions.region_masks(["all", "rest"], {}, PICTURE)
+
+
+def test_what_is_covered_says_so() -> None:
+    available = {"small": square(5, 5, 5), "large": square(0, 0, 20)}
+    with pytest.raises(UserError, match="name small later"):
+        regions.region_masks(["small", "large"], available, PICTURE)
+    with pytest.raises(UserError, match="region small holds no pixel"):
+        regions.region_masks(["small"], {"small": torch.zeros(1, 1, 40, 60)}, PICTURE)
+
+
+def test_objects_are_numbered_from_the_largest() -> None:
+    both = square(0, 0, 8) + square(20, 30, 15)
+    both[..., 12, 0] = 1  # a speck belongs to the nearest object
+    first, second = regions.object_masks(both)
+    assert first.sum() == 15 * 15
+    assert second.sum() == 8 * 8 + 1
+    masks = regions.region_masks(["cat.2"], {"cat": both}, PICTURE)
+    assert torch.equal(masks["cat.2"], second)
+    with pytest.raises(UserError, match=r"no cat.3; there are 2 objects of cat"):
+        regions.region_masks(["cat.3"], {"cat": both}, PICTURE)
+
+
+def test_soft_edges_stay_with_their_object() -> None:
+    both = (square(0, 0, 10) + square(20, 30, 15)) * 1.0
+    both[..., 10, :10] = 0.3
+    objects = regions.object_masks(both)
+    assert objects[1][0, 0, 10, :10].min().item() == pytest.approx(0.3)
+    torch.testing.assert_close(sum(objects), both)
+
+
+@pytest.mark.parametrize(("pixels", "side"), [(3, 16), (0, 10), (-2, 6), (0.4, 10)])
+def test_growing_moves_every_edge(pixels: float, side: int) -> None:
+    grown = regions.grow(square(15, 20, 10), pixels)
+    assert grown[0, 0, 20].sum() == side
+    assert grown[0, 0, :, 25].sum() == side
+
+
+def test_shrinking_leaves_the_frame_alone() -> None:
+    assert regions.grow(torch.ones(1, 1, 9, 9), -3).min() == 1
+
+
+def test_inverted_and_grown() -> None:
+    choices = {"cat": RegionChoice(invert=True, grow=-1)}
+    masks = regions.region_masks(["cat"], {"cat": square(10, 10, 10)}, PICTURE, choices)
+    assert masks["cat"][0, 0, 15, 8:22].tolist() == [1.0] + [0.0] * 12 + [1.0]
+
+
+@pytest.mark.parametrize("name", ["person.1", "sky", "sky.2", "all", "rest"])
+def test_names_of_objects_and_own_regions(name: str) -> None:
+    regions.check_names([name], ["sky"])
+
+
+@pytest.mark.parametrize("name", ["person.0", "person.x", "skye", "motorcycle.1"])
+def test_wrong_names_of_objects(name: str) -> None:
+    with pytest.raises(UserError, match="no region"):
+        regions.check_names([name], ["sky"])

@@ -70,6 +70,7 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
         "regions.png",
         "result.png",
         "style_canvas.png",
+        "styles",
         "summary.json",
     }
     # The picture at full size is scikit-image's, untouched.
@@ -160,3 +161,142 @@ def test_any_picture_and_three_regions(tmp_path: Path) -> None:
     )
     assert picture(tmp_path / "out" / "result.png").shape[1] == 200
     assert_localized(tmp_path / "out", "cat", "background")
+
+
+def test_regions_of_every_source_in_one_run(tmp_path: Path) -> None:
+    # A label map in VOC's palette, a mask, a shape and an object, over one another.
+    pipeline("content=astronaut", "size=160", "hydra.run.dir=found", folder=tmp_path)
+    sky = np.zeros((40, 40), np.uint8)
+    sky[:12] = 255
+    Image.fromarray(sky).save(tmp_path / "sky mask.png")
+    pipeline(
+        "size=160",
+        "+regions.labels=found/labels.png",
+        "+regions.sky=sky mask.png",
+        "+regions.logo=box(0.7,0.7,0.95,0.95)",
+        "+regions.logo.feather=6",
+        "+regions.person.grow=2",
+        "+styles.person=scream",
+        "+styles.sky=night.jpg",
+        "+styles.logo={image: wave.jpg, scale: 0.5, crop: [0, 0, 0.5, 1]}",
+        "method=guided",
+        "optimizer.iterations=12",
+        "hydra.run.dir=out",
+        folder=tmp_path,
+    )
+    out = tmp_path / "out"
+    assert_localized(out, "person", "sky", "logo")
+    masks = {name: picture(out / "masks" / f"{name}.png") for name in ("person", "sky", "logo")}
+    assert masks["sky"][:40].min() > 200
+    assert masks["logo"][120:145, 120:145].min() == 255
+    # What is named later lies on top, and no segmenter was needed.
+    assert masks["person"][120:145, 120:145].max() == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert set(summary["networks"]) == {"encoder"}
+    assert {entry.stem for entry in (out / "styles").iterdir()} == {"person", "sky", "logo"}
+
+
+def test_styles_of_every_form_in_one_run(tmp_path: Path) -> None:
+    pipeline(
+        "content=astronaut",
+        "size=160",
+        "+styles.person=[{image: scream.jpg, weight: 0.7}, {image: wave.jpg, weight: 0.3}]",
+        "+styles.background={image: astronaut.png, region: person, color: histogram}",
+        "method=guided",
+        "snapshots=[5]",
+        "init=content+noise",
+        "unstyled=free",
+        "optimizer.iterations=10",
+        "hydra.run.dir=out",
+        folder=picture_folder(tmp_path),
+    )
+    out = tmp_path / "out"
+    names = {entry.name for entry in (out / "styles").iterdir()}
+    assert names == {"person.png", "person-2.png", "background.png"}
+    assert (out / "snapshots" / "5.png").exists()
+    summary = json.loads((out / "summary.json").read_text())
+    styles = {entry["name"]: entry["style"] for entry in summary["regions"]}
+    assert styles == {"person": ["scream.jpg", "wave.jpg"], "background": "astronaut.png"}
+
+
+def picture_folder(folder: Path) -> Path:
+    Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
+    return folder
+
+
+def test_luminance_keeps_the_colours(tmp_path: Path) -> None:
+    pipeline(
+        "+styles.person=scream.jpg",
+        "color=luminance",
+        "size=160",
+        "method=composite",
+        "optimizer.iterations=20",
+        "hydra.run.dir=out",
+        folder=tmp_path,
+    )
+    content, result = (picture(tmp_path / "out" / f"{n}.png") for n in ("content", "result"))
+    assert_localized(tmp_path / "out", "person")
+    mask = picture(tmp_path / "out" / "masks" / "person.png") == 255
+    chroma = [(p[..., 0].astype(int) - p[..., 2])[mask] for p in (content, result)]
+    lightness = [p.mean(2)[mask] for p in (content, result)]
+    # But for what leaves the range and is clipped, only lightness changes.
+    assert np.median(np.abs(chroma[0] - chroma[1])) <= 1
+    assert np.abs(lightness[0] - lightness[1]).mean() > 8
+
+
+def test_matching_styles_class_by_class(tmp_path: Path) -> None:
+    done = pipeline(
+        "styles=match",
+        "reference=astronaut.png",
+        "content=chelsea",
+        "size=160",
+        "method=composite",
+        "optimizer.iterations=6",
+        "hydra.run.dir=out",
+        folder=picture_folder(tmp_path),
+    )
+    log = (tmp_path / "out" / "pipeline.log").read_text() + done.stderr + done.stdout
+    assert "cat in the style of the whole reference" in log
+    assert "background in the style of the background" in log
+    assert_localized(tmp_path / "out", "cat", "background")
+
+
+def test_the_second_of_two_sequential_styles_dominates(tmp_path: Path) -> None:
+    distances = {}
+    for blend in ("weighted", "sequential"):
+        pipeline(
+            "+styles.person=[scream.jpg, mosaic.jpg]",
+            f"blend={blend}",
+            "method=composite",
+            "size=192",
+            "optimizer.iterations=60",
+            f"hydra.run.dir={blend}",
+            folder=tmp_path,
+        )
+        folder = tmp_path / blend
+        distances[blend] = [
+            style_distance(folder, folder / "styles" / name)
+            for name in ("person.png", "person-2.png")
+        ]
+    # At once both are pursued alike; one after the other, the second is by far the nearer.
+    at_once, in_turn = distances["weighted"], distances["sequential"]
+    assert in_turn[1] < at_once[1]
+    assert in_turn[0] > at_once[0]
+    assert in_turn[1] < 0.8 * in_turn[0]
+
+
+def style_distance(folder: Path, style: Path) -> float:
+    """Of the person in a result, under the bundled encoder."""
+    import torch
+
+    from pipeline.engine import Descent, Engine, Guide, Objective, Style
+    from pipeline.networks import encoders
+    from pipeline.read import array_to_tensor
+
+    encoder = encoders.load("compact", None, torch.device("cpu"))
+    layers = dict.fromkeys(encoder.style_layers, 1 / 3)
+    goal = Objective("balanced", 1.0, 1.0, 0.0, layers, encoder.content_layers)
+    engine = Engine(encoder.module, goal, Descent("lbfgs", 1, 1, 1.0))
+    mask = torch.from_numpy(picture(folder / "masks" / "person.png") / 255.0).float()[None, None]
+    guide = Guide("person", [Style(array_to_tensor(picture(style)))], mask)
+    return engine.style_distance(array_to_tensor(picture(folder / "result.png")), guide)

@@ -48,9 +48,10 @@ def test_pictures_masks_and_labels_are_read_back_as_they_were(tmp_path: Path) ->
 
 def test_the_overlay_tints_what_is_not_background(tmp_path: Path) -> None:
     content = torch.full((1, 3, 120, 160), 0.5)
-    labels = torch.zeros(120, 160, dtype=torch.long)
-    labels[:, 80:] = 15
-    write.save_overlay(content, labels, tmp_path / "regions.png")
+    person = torch.zeros(1, 1, 120, 160)
+    person[..., 80:] = 1
+    masks = {"background": 1 - person, "person": person}
+    write.save_overlay(content, masks, tmp_path / "regions.png")
     overlay = np.asarray(Image.open(tmp_path / "regions.png")).astype(int)
     assert overlay.shape == (120, 160, 3)
     assert tuple(overlay[5, 5]) == (128, 128, 128)

@@ -1,12 +1,81 @@
 """The methods: ways from styles and regions to painted pictures, on the shared engine."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from pipeline.engine import Engine, LossRow, Progress
+from pipeline.engine import Engine, Guide, LossRow, Painting, Progress, Style
+from pipeline.regions import Box, surroundings
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be painted.
+
+    Attributes:
+        content: (1, 3, H, W) in [0, 1].
+        masks: styled region to its mask, (1, 1, H, W) in [0, 1].
+        styles: styled region to its styles.
+        start: (1, 3, H, W) in [0, 1], where the optimisation begins; None: at the content.
+        free: whether pixels outside the regions may change, held by the content loss alone.
+    """
+
+    content: Tensor
+    masks: Mapping[str, Tensor]
+    styles: Mapping[str, Sequence[Style]]
+    start: Tensor | None = None
+    free: bool = False
+
+    @property
+    def union(self) -> Tensor:
+        """(1, 1, H, W), all regions together."""
+        return torch.cat([*self.masks.values()], dim=1).sum(1, keepdim=True).clamp(0, 1)
+
+    @property
+    def frame(self) -> Box:
+        """The whole picture."""
+        return Box(0, 0, *self.content.shape[2:])
+
+    def box(self, margin: int) -> Box:
+        """The part of the picture that has to be computed: its regions and ``margin`` pixels."""
+        return self.frame if self.free else surroundings(self.union, margin)
+
+    def only(self, region: str) -> "Scene":
+        """The same with one region."""
+        return dataclasses.replace(
+            self, masks={region: self.masks[region]}, styles={region: self.styles[region]}
+        )
+
+    def paint(
+        self,
+        box: Box,
+        guides: Sequence[Guide],
+        engine: Engine,
+        stage: str,
+        progress: Progress,
+    ) -> Painting:
+        """Paint inside a box, towards guides that are cut to it; the result has the full size."""
+        union = box.cut(self.union)
+        if self.free and float(union.min()) < 1:
+            guides = [*guides, Guide("free", [], 1 - union)]
+        painting = engine.paint(
+            box.cut(self.content),
+            torch.ones_like(union) if self.free else union,
+            guides,
+            stage,
+            progress,
+            start=None if self.start is None else box.cut(self.start),
+        )
+        return Painting(
+            box.put(painting.picture, self.content),
+            painting.curve,
+            {n: box.put(shown, self.content) for n, shown in painting.snapshots.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -18,33 +87,46 @@ class Stylized:
             all regions at once gives the same picture for each.
         curve: the losses.
         seconds: region to the time it took; shared equally where they were painted together.
+        snapshots: number of iterations to pictures as ``pictures``.
         extra: name to further pictures worth writing, such as the stitched canvas.
     """
 
     pictures: dict[str, Tensor]
     curve: list[LossRow]
     seconds: dict[str, float]
-    extra: dict[str, Tensor]
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Method(Protocol):
-    """A method: paints every region of a photograph in its style."""
+    """A method: paints every region of a scene in its style."""
 
-    def __call__(
-        self,
-        content: Tensor,
-        masks: Mapping[str, Tensor],
-        styles: Mapping[str, Tensor],
-        engine: Engine,
-        progress: Progress,
-    ) -> Stylized:
+    def __call__(self, scene: Scene, engine: Engine, progress: Progress) -> Stylized:
         """Paint.
 
         Args:
-            content: (1, 3, H, W) in [0, 1].
-            masks: styled region to its mask, (1, 1, H, W) in [0, 1].
-            styles: styled region to its style picture, (1, 3, h, w) in [0, 1].
+            scene: what is to be painted.
             engine: does the painting.
             progress: called at every iteration.
         """
         ...
+
+
+def paint_at_once(
+    scene: Scene,
+    box: Box,
+    guides: Sequence[Guide],
+    engine: Engine,
+    stage: str,
+    progress: Progress,
+) -> Stylized:
+    """One optimisation for all regions of a scene; arguments as `Scene.paint`."""
+    start = time.monotonic()
+    painting = scene.paint(box, guides, engine, stage, progress)
+    share = (time.monotonic() - start) / len(scene.masks)
+    return Stylized(
+        dict.fromkeys(scene.masks, painting.picture),
+        painting.curve,
+        dict.fromkeys(scene.masks, share),
+        {n: dict.fromkeys(scene.masks, shown) for n, shown in painting.snapshots.items()},
+    )

@@ -3,24 +3,21 @@
 Each region is painted on its own surroundings, the box around it and a margin, not on the whole
 frame, so that all regions together cost about as much as one. Its style statistics come from the
 whole style picture. Where stitch compares places (what the canvas shows in a region), composite
-compares a region with a painting.
+compares a region with a painting; where guided paints all regions at once, each in the sight of
+the others, composite paints each in the sight of the photograph.
 """
 
 import time
-from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor
 
 from pipeline.engine import Engine, Guide, LossRow, Progress
-from pipeline.methods import Stylized
-from pipeline.regions import surroundings
+from pipeline.methods import Scene, Stylized
 
 
 def composite(
-    content: Tensor,
-    masks: Mapping[str, Tensor],
-    styles: Mapping[str, Tensor],
+    scene: Scene,
     engine: Engine,
     progress: Progress,
     *,
@@ -30,7 +27,7 @@ def composite(
     """Paint each region by itself; see `methods.Method`.
 
     Args:
-        content, masks, styles, engine, progress: as `methods.Method`.
+        scene, engine, progress: as `methods.Method`.
         gram: ``masked`` takes the painted picture's Gram matrices inside the region, ``global``
             over all of its surroundings.
         margin: pixels of surroundings on each side.
@@ -38,13 +35,16 @@ def composite(
     pictures: dict[str, Tensor] = {}
     seconds: dict[str, float] = {}
     curve: list[LossRow] = []
-    for region, mask in masks.items():
+    snapshots: dict[int, dict[str, Tensor]] = {}
+    for region, mask in scene.masks.items():
         start = time.monotonic()
-        box = surroundings(mask, margin)
-        here = box.cut(mask)
-        guide = Guide(region, styles[region], here if gram == "masked" else None)
-        painting = engine.paint(box.cut(content), here, [guide], region, progress)
-        pictures[region] = box.put(painting.picture, content)
+        alone = scene.only(region)
+        box = alone.box(margin)
+        guide = Guide(region, scene.styles[region], box.cut(mask) if gram == "masked" else None)
+        painting = alone.paint(box, [guide], engine, region, progress)
+        pictures[region] = painting.picture
         curve += painting.curve
+        for number, shown in painting.snapshots.items():
+            snapshots.setdefault(number, {})[region] = shown
         seconds[region] = time.monotonic() - start
-    return Stylized(pictures, curve, seconds, {})
+    return Stylized(pictures, curve, seconds, snapshots)

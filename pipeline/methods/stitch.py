@@ -6,17 +6,16 @@ compared with what the canvas shows in the same place. Where composite paints on
 stitch paints all of them at once; its result depends on which part of a style lies in the region.
 """
 
+import dataclasses
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.engine import Engine, Guide, Progress
-from pipeline.methods import Stylized
+from pipeline.engine import Engine, Guide, Progress, Style
+from pipeline.methods import Scene, Stylized, paint_at_once
 from pipeline.regions import surroundings
 
 #: How far a style is shrunk to fit a small region; smaller, its strokes would turn into noise.
@@ -24,9 +23,7 @@ SMALLEST_STYLE = 0.5
 
 
 def stitch(
-    content: Tensor,
-    masks: Mapping[str, Tensor],
-    styles: Mapping[str, Tensor],
+    scene: Scene,
     engine: Engine,
     progress: Progress,
     *,
@@ -36,39 +33,58 @@ def stitch(
     """Paint all regions at once; see `methods.Method`.
 
     Args:
-        content, masks, styles, engine, progress: as `methods.Method`.
+        scene, engine, progress: as `methods.Method`. The first styles of all regions make one
+            canvas, the second ones another, and so on.
         gram: ``masked`` compares region by region; ``global`` takes one Gram matrix of the whole
             frame, the classic result in which styles bleed into each other.
         margin: pixels of surroundings on each side; with ``masked`` only the box around all
             styled regions is painted.
     """
-    start = time.monotonic()
-    canvas = style_canvas(content, masks, styles)
-    union = torch.cat([*masks.values()], dim=1).sum(1, keepdim=True).clamp(0, 1)
+    layers = range(max(len(styles) for styles in scene.styles.values()))
+    canvases = [
+        style_canvas(scene.content, scene.masks, _styles_at(scene.styles, k)) for k in layers
+    ]
     if gram == "global":
-        guides = [Guide(" + ".join(masks), canvas)]
-        painting = engine.paint(content, union, guides, "stitch", progress)
-        picture = painting.picture
+        box = scene.frame
+        styles = [Style(canvas.picture, weight=1 / len(canvases)) for canvas in canvases]
+        guides = [Guide(" + ".join(scene.masks), styles)]
     else:
-        box = surroundings(union, margin)
+        box = scene.box(margin)
+        cut = [box.cut(canvas.picture) for canvas in canvases]
         guides = [
-            Guide(region, box.cut(canvas), box.cut(mask), box.cut(mask))
-            for region, mask in masks.items()
+            Guide(
+                region,
+                [
+                    Style(cut[k], box.cut(canvases[k].masks[region]), style.weight)
+                    for k, style in enumerate(scene.styles[region])
+                ],
+                box.cut(mask),
+            )
+            for region, mask in scene.masks.items()
         ]
-        painting = engine.paint(box.cut(content), box.cut(union), guides, "stitch", progress)
-        picture = box.put(painting.picture, content)
-    share = (time.monotonic() - start) / len(masks)
-    return Stylized(
-        dict.fromkeys(masks, picture),
-        painting.curve,
-        dict.fromkeys(masks, share),
-        {"style_canvas": canvas},
+    done = paint_at_once(scene, box, guides, engine, "stitch", progress)
+    names = ["style_canvas", *(f"style_canvas-{k + 1}" for k in layers[1:])]
+    return dataclasses.replace(
+        done, extra=dict(zip(names, [canvas.picture for canvas in canvases], strict=True))
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """A style picture in the content's layout.
+
+    Attributes:
+        picture: (1, 3, H, W) in [0, 1].
+        masks: region to (1, 1, H, W) in [0, 1], where the canvas shows its style.
+    """
+
+    picture: Tensor
+    masks: dict[str, Tensor]
+
+
 def style_canvas(
-    content: Tensor, masks: Mapping[str, Tensor], styles: Mapping[str, Tensor]
-) -> Tensor:
+    content: Tensor, masks: Mapping[str, Tensor], styles: Mapping[str, Style]
+) -> Canvas:
     """The stitched style picture: each region filled with its style, the rest with the content.
 
     A style is scaled, keeping its proportions, to cover the box around its region, and centred
@@ -77,17 +93,25 @@ def style_canvas(
     Args:
         content: (1, 3, H, W) in [0, 1].
         masks: region to (1, 1, H, W) in [0, 1].
-        styles: region to (1, 3, h, w) in [0, 1].
-
-    Returns:
-        (1, 3, H, W) in [0, 1].
+        styles: region to its style.
     """
-    canvas = content
+    canvas, shown = content, {}
     for region, mask in masks.items():
+        style = styles[region]
         box = surroundings(mask, 0, smallest=1)
-        filled = box.put(_cover(styles[region], box.height, box.width), canvas)
+        filled = box.put(_cover(style.picture, box.height, box.width), canvas)
         canvas = canvas + mask * (filled - canvas)
-    return canvas
+        shown[region] = mask
+        if style.mask is not None:
+            inside = mask * box.put(_cover(style.mask, box.height, box.width), mask)
+            # The part of the style's own region that is asked for may lie outside this region.
+            shown[region] = inside if float(inside.max()) > 0.5 else mask
+    return Canvas(canvas, shown)
+
+
+def _styles_at(styles: Mapping[str, Sequence[Style]], number: int) -> dict[str, Style]:
+    """Each region's style of that number, its last one where it has fewer."""
+    return {region: found[min(number, len(found) - 1)] for region, found in styles.items()}
 
 
 def _cover(style: Tensor, height: int, width: int) -> Tensor:

@@ -16,7 +16,7 @@ PaddingKind = Literal["zeros", "replicate", "reflect"]
 
 @dataclass(frozen=True)
 class Window:
-    """How one strided layer samples its input: kernel, stride and padding, in units."""
+    """How one layer samples its input: kernel, stride and padding, in units."""
 
     kernel: int
     stride: int
@@ -87,7 +87,8 @@ class Encoder(nn.Module):
             layers: names of the layers to return.
 
         Returns:
-            For each layer (B, N, H_l, W_l); nothing behind the deepest one is computed.
+            For each layer (B, N, H_l, W_l); nothing behind the deepest one is computed. Layers
+            whose windows are larger than what is left of the picture are left out.
 
         Raises:
             KeyError: for a layer the encoder does not have.
@@ -96,26 +97,33 @@ class Encoder(nn.Module):
         found: dict[str, Tensor] = {}
         hidden = (picture - self.mean) / self.std
         for position, module in enumerate(self.features[: max(wanted) + 1]):
+            if _too_small(module, min(hidden.shape[2:])):
+                break
             hidden = module(hidden)
             if position in wanted:
                 found[wanted[position]] = hidden
         return found
 
     def windows(self, layer: str) -> list[Window]:
-        """The strided layers (poolings, strided convolutions) up to and including ``layer``.
+        """The windows of the convolutions and poolings up to and including ``layer``, in order.
 
-        They alone change height and width; a mask that is averaged over the same windows has
-        exactly the height and width of the layer's features.
+        Together they are the layer's receptive field. The strided ones alone change height and
+        width; a mask that is averaged over them has exactly those of the layer's features.
         """
         found = []
         for module in self.features[: self.index[layer] + 1]:
             if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-                window = Window(
-                    *(_single(size) for size in (module.kernel_size, module.stride, module.padding))
-                )
-                if window.stride > 1:
-                    found.append(window)
+                sizes = (module.kernel_size, module.stride, module.padding)
+                found.append(Window(*(_single(size) for size in sizes)))
         return found
+
+
+def _too_small(module: nn.Module, side: int) -> bool:
+    if not isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        return False
+    padding = _single(module.padding)
+    mirrored = isinstance(module, nn.Conv2d) and module.padding_mode == "reflect"
+    return side + 2 * padding < _single(module.kernel_size) or (mirrored and side <= padding)
 
 
 def _single(size: int | tuple[int, ...] | str) -> int:

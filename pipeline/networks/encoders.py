@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.models import VGG19_Weights, vgg19
+from torchvision import models
 
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
@@ -32,13 +32,26 @@ class Recipe:
     url: str | None
 
 
+_GATYS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+def _vgg(build: Callable[..., models.VGG], url: str) -> Recipe:
+    """Gatys et al. 2016's layers, which every VGG has."""
+    return Recipe(lambda: build(init_weights=False).features, _GATYS_LAYERS, ("relu4_2",), 1, url)
+
+
 RECIPES = {
-    "vgg19": Recipe(
-        build=lambda: vgg19(init_weights=False).features,
-        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-        content_layers=("relu4_2",),
+    "vgg19": _vgg(models.vgg19, models.VGG19_Weights.IMAGENET1K_V1.url),
+    "vgg16": _vgg(models.vgg16, models.VGG16_Weights.IMAGENET1K_V1.url),
+    "vgg13": _vgg(models.vgg13, models.VGG13_Weights.IMAGENET1K_V1.url),
+    "vgg11": _vgg(models.vgg11, models.VGG11_Weights.IMAGENET1K_V1.url),
+    # Its five convolutions lie in three blocks; the first has a stride of 4.
+    "alexnet": Recipe(
+        build=lambda: models.alexnet().features,
+        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_2", "relu3_3"),
+        content_layers=("relu3_1",),
         levels=1,
-        url=VGG19_Weights.IMAGENET1K_V1.url,
+        url=models.AlexNet_Weights.IMAGENET1K_V1.url,
     ),
     "compact": Recipe(
         build=compact_encoder.features,
@@ -111,13 +124,16 @@ def load(
 
 
 def _recognise(file: Path) -> str:
-    """The encoder that a file's tensors fit, as far as they go."""
+    """The encoder that a file's tensors fit, as far as they go; the first of several."""
     state = weights.read_state_dict(file)
-    shapes = {key.removeprefix("features."): tensor.shape for key, tensor in state.items()}
+    shapes = {
+        key.removeprefix("features."): tensor.shape
+        for key, tensor in state.items()
+        if not key.startswith("classifier.")
+    }
     for name, recipe in RECIPES.items():
-        wanted = recipe.build().state_dict()
-        common = wanted.keys() & shapes.keys()
-        if common and all(wanted[key].shape == shapes[key] for key in common):
+        wanted = {key: tensor.shape for key, tensor in recipe.build().state_dict().items()}
+        if shapes and shapes.items() <= wanted.items():
             return name
     raise UserError(f"{file} fits no encoder; there are {', '.join(RECIPES)}")
 

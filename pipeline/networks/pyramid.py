@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.networks.encoder import Encoder, Window
 
-# The binomial filter of Burt and Adelson 1983, at half size; samples like a 2x2 pooling.
-_HALVING = Window(kernel=2, stride=2, padding=0)
+# The binomial filter of Burt and Adelson 1983, at half size.
+_HALVING = Window(kernel=4, stride=2, padding=1)
 
 
 class PyramidEncoder(nn.Module):
@@ -56,7 +56,7 @@ class PyramidEncoder(nn.Module):
         return {name: found[name] for name in layers if name in found}
 
     def windows(self, name: str) -> list[Window]:
-        """The strided windows between the picture and the named layer (`Encoder.windows`)."""
+        """The windows between the picture and the named layer (`Encoder.windows`)."""
         layer, level = _split(name)
         return [_HALVING] * level + self.encoder.windows(layer)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine, Objective
+from pipeline.engine import Descent, Engine, Objective, Style
+from pipeline.methods import Scene
 from pipeline.methods.composite import composite
 from pipeline.networks.pyramid import PyramidEncoder
 
@@ -29,8 +30,9 @@ def test_each_region_is_painted_by_itself(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     masks = {"disc": disc, "rest": 1 - disc}
-    styles = {"disc": stripes, "rest": stripes.flip(1)}
-    done = composite(content, masks, styles, engine, lambda row: None, gram="masked", margin=4)
+    styles = {"disc": [Style(stripes)], "rest": [Style(stripes.flip(1))]}
+    scene = Scene(content, masks, styles)
+    done = composite(scene, engine, lambda row: None, gram="masked", margin=4)
     assert [row.stage for row in done.curve] == ["disc"] * 10 + ["rest"] * 10
     for region, mask in masks.items():
         outside = (mask == 0).expand_as(content)
@@ -45,9 +47,8 @@ def test_a_small_region_costs_a_small_picture(
     large = content.repeat(1, 1, 4, 4)
     small = torch.zeros(1, 1, *large.shape[2:])
     small[..., 100:120, 100:120] = 1
-    composite(
-        large, {"r": small}, {"r": stripes}, engine, lambda row: None, gram="masked", margin=10
-    )
+    scene = Scene(large, {"r": small}, {"r": [Style(stripes)]})
+    composite(scene, engine, lambda row: None, gram="masked", margin=10)
     # 10 iterations and the targets, on 40x40 pixels each, and the style picture once.
     assert engine.encoder.pixels <= 12 * 40 * 40 + 50 * 70
 
@@ -58,9 +59,7 @@ def test_global_gram_sees_the_surroundings(
 ) -> None:
     first = [
         composite(
-            content,
-            {"d": disc},
-            {"d": stripes},
+            Scene(content, {"d": disc}, {"d": [Style(stripes)]}),
             engine,
             lambda row: None,
             gram=gram,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine, Objective
+from pipeline.engine import Descent, Engine, Objective, Style
+from pipeline.methods import Scene
 from pipeline.methods.stitch import stitch, style_canvas
 from pipeline.networks.pyramid import PyramidEncoder
 
@@ -21,7 +22,7 @@ def test_the_canvas_has_the_contents_layout(content: Tensor, disc: Tensor) -> No
     # A style of two halves, to see that it is scaled to cover the disc's box and centred there.
     style = torch.zeros(1, 3, 20, 20)
     style[..., 10:, :] = 1
-    canvas = style_canvas(content, {"disc": disc}, {"disc": style})
+    canvas = style_canvas(content, {"disc": disc}, {"disc": Style(style)}).picture
     outside = (disc == 0).expand_as(content)
     assert torch.equal(canvas[outside], content[outside])
     assert canvas[0, :, 16, 40].max() < 0.01
@@ -31,7 +32,7 @@ def test_the_canvas_has_the_contents_layout(content: Tensor, disc: Tensor) -> No
 def test_a_wide_style_covers_a_tall_region(content: Tensor, stripes: Tensor) -> None:
     tall = torch.zeros(1, 1, 61, 83)
     tall[..., 5:60, 30:40] = 1
-    canvas = style_canvas(content, {"tall": tall}, {"tall": stripes})
+    canvas = style_canvas(content, {"tall": tall}, {"tall": Style(stripes)}).picture
     assert canvas[0, 0, 5:60, 30:40].min().item() == pytest.approx(0.9, abs=1e-4)
 
 
@@ -40,9 +41,8 @@ def test_paints_inside_only(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor, gram: str
 ) -> None:
     rows = []
-    done = stitch(
-        content, {"disc": disc}, {"disc": stripes}, engine, rows.append, gram=gram, margin=4
-    )
+    scene = Scene(content, {"disc": disc}, {"disc": [Style(stripes)]})
+    done = stitch(scene, engine, rows.append, gram=gram, margin=4)
     outside = (disc == 0).expand_as(content)
     assert torch.equal(done.pictures["disc"][outside], content[outside])
     assert (done.pictures["disc"] - content).abs().max() > 0.05
@@ -55,9 +55,7 @@ def test_global_and_masked_differ(
 ) -> None:
     masked, everywhere = (
         stitch(
-            content,
-            {"disc": disc},
-            {"disc": stripes},
+            Scene(content, {"disc": disc}, {"disc": [Style(stripes)]}),
             engine,
             lambda row: None,
             gram=gram,
@@ -72,8 +70,9 @@ def test_two_regions_are_painted_by_one_optimisation(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     masks = {"disc": disc, "rest": 1 - disc}
-    styles = {"disc": stripes, "rest": stripes.flip(1)}
-    done = stitch(content, masks, styles, engine, lambda row: None, gram="masked", margin=4)
+    styles = {"disc": [Style(stripes)], "rest": [Style(stripes.flip(1))]}
+    scene = Scene(content, masks, styles)
+    done = stitch(scene, engine, lambda row: None, gram="masked", margin=4)
     assert len(done.curve) == 20
     assert done.pictures["disc"] is done.pictures["rest"]
     assert {row.stage for row in done.curve} == {"stitch"}
@@ -84,6 +83,33 @@ def test_a_small_region_does_not_shrink_the_strokes_away(content: Tensor) -> Non
     style = ((torch.arange(160) // 8) % 2).float().expand(1, 3, 160, 160)
     small = torch.zeros(1, 1, 61, 83)
     small[..., 20:36, 20:36] = 1
-    row = style_canvas(content, {"small": small}, {"small": style})[0, 0, 28, 20:36]
+    canvas = style_canvas(content, {"small": small}, {"small": Style(style)})
+    row = canvas.picture[0, 0, 28, 20:36]
     changes = int(((row > 0.5).int().diff() != 0).sum())
     assert 3 <= changes <= 4
+
+
+def test_a_style_from_a_region_of_its_picture_brings_its_mask(
+    content: Tensor, disc: Tensor
+) -> None:
+    style = torch.rand(1, 3, 61, 83)
+    left = torch.zeros(1, 1, 61, 83)
+    left[..., :41] = 1
+    canvas = style_canvas(content, {"disc": disc}, {"disc": Style(style, left)})
+    # The style covers the disc's box around column 40, its left half lies left of that.
+    assert canvas.masks["disc"][0, 0, 30, 30] == 1
+    assert canvas.masks["disc"][0, 0, 30, 50] == 0
+    nowhere = Style(style, torch.zeros_like(left))
+    assert torch.equal(style_canvas(content, {"disc": disc}, {"disc": nowhere}).masks["disc"], disc)
+
+
+def test_second_styles_have_a_canvas_of_their_own(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    styles = {"disc": [Style(stripes, weight=0.5), Style(stripes.flip(1), weight=0.5)]}
+    scene = Scene(content, {"disc": disc}, styles)
+    done = stitch(scene, engine, lambda row: None, gram="masked", margin=4)
+    assert set(done.extra) == {"style_canvas", "style_canvas-2"}
+    inside = (disc == 1).expand_as(content)
+    first, second = done.extra["style_canvas"], done.extra["style_canvas-2"]
+    assert (first - second)[inside].abs().mean() > 0.1

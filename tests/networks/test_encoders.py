@@ -8,7 +8,9 @@ from safetensors.torch import save_file
 from torchvision.models import vgg19
 
 from pipeline.errors import UserError
+from pipeline.masks import layer_mask
 from pipeline.networks import encoders, weights
+from pipeline.networks.encoder import Encoder
 
 CPU = torch.device("cpu")
 
@@ -86,10 +88,42 @@ def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
     part = encoders.load("auto", tmp_path / "part.safetensors", CPU, **layers)
     assert part.source.network == "vgg19"
     save_file({"0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="fits no encoder; there are vgg19, compact"):
+    with pytest.raises(UserError, match="fits no encoder; there are vgg19, .*compact"):
         encoders.load("auto", tmp_path / "other.safetensors", CPU)
 
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match=r"encoder.name=vgg20 is not one of auto, "):
         encoders.load("vgg20", None, CPU)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg13", "vgg16"])
+def test_official_encoders_have_their_own_layers(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    recipe = encoders.RECIPES[name]
+    assert recipe.url is not None
+    path = weights.cached_file(recipe.url)
+    path.parent.mkdir(parents=True)
+    torch.manual_seed(0)
+    state = {f"features.{k}": v for k, v in recipe.build().state_dict().items()}
+    for tensor in state.values():
+        torch.nn.init.normal_(tensor, std=0.05)
+    torch.save(state, path)
+    loaded = encoders.load(name, None, CPU)
+    assert (loaded.source.network, loaded.source.kind) == (name, "official")
+    layers = [*loaded.style_layers, *loaded.content_layers]
+    features = loaded.module(torch.rand(1, 3, 75, 91), layers)
+    assert set(features) == set(layers)
+    for layer, found in features.items():
+        mask = layer_mask(torch.ones(1, 1, 75, 91), loaded.module.windows(layer))
+        assert mask.shape[2:] == found.shape[2:]
+    # The file's shapes say which network it is.
+    assert encoders.load("auto", path, CPU).source.network == name
+
+
+def test_layers_that_a_small_picture_has_no_room_for_are_left_out() -> None:
+    encoder = Encoder(encoders.RECIPES["alexnet"].build())
+    found = encoder(torch.rand(1, 3, 16, 20), ["relu1_1", "relu3_1"])
+    assert set(found) == {"relu1_1"}

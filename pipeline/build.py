@@ -1,0 +1,136 @@
+"""Build: the objects that the settings describe.
+
+With `command` and `run` the only place that knows the settings; what is built here does not.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from pipeline.engine import Descent, Engine, Objective
+from pipeline.errors import UserError
+from pipeline.methods import Method, Stylized
+from pipeline.methods.composite import composite
+from pipeline.methods.guided import guided
+from pipeline.methods.stitch import stitch
+from pipeline.methods.whole import whole
+from pipeline.networks import encoders, segmenters
+from pipeline.segment import Refinement, Segmentation, segment
+from pipeline.settings import Settings
+
+METHODS: dict[str, Callable[..., Stylized]] = {
+    "stitch": stitch,
+    "composite": composite,
+    "guided": guided,
+    "global": whole,
+}
+
+
+@functools.cache
+def _cached_segmenter(
+    name: str, file: Path | None, where: torch.device
+) -> segmenters.LoadedSegmenter:
+    return segmenters.load(name, file, where)
+
+
+def load_segmenter(
+    settings: Settings, where: torch.device, start: Path
+) -> segmenters.LoadedSegmenter:
+    """The segmenter, loaded once a process."""
+    return _cached_segmenter(
+        settings.segmenter.name, _file(settings.segmenter.weights, start), where
+    )
+
+
+def _file(name: str | None, start: Path) -> Path | None:
+    return None if name is None else start / Path(name).expanduser()
+
+
+def segment_picture(
+    picture: Tensor, network: segmenters.LoadedSegmenter, settings: Settings
+) -> Segmentation:
+    """A picture's classes, at the settings' sizes and refined as they say."""
+    chosen = settings.segmenter
+    refine = chosen.refine
+    return segment(
+        picture,
+        network.module,
+        sizes=chosen.sizes or network.sizes,
+        mirror=chosen.mirror,
+        refinement=Refinement(refine.radius, refine.eps, tuple(refine.by_colour))
+        if refine.enabled
+        else None,
+        min_share=chosen.min_share,
+        min_part=chosen.min_part,
+    )
+
+
+def load_encoder(settings: Settings, where: torch.device, start: Path) -> encoders.LoadedEncoder:
+    """The encoder, with the layers asked for."""
+    chosen = settings.encoder
+    return encoders.load(
+        chosen.name,
+        _file(chosen.weights, start),
+        where,
+        style_layers=chosen.style_layers,
+        content_layers=chosen.content_layers,
+        levels=chosen.levels,
+        pooling=cast(Any, chosen.pooling),
+        padding=cast(Any, chosen.padding),
+    )
+
+
+def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
+    """The engine, with its losses and its way down.
+
+    Raises:
+        UserError: not one weight for each style layer.
+    """
+    loss, optimizer = settings.loss, settings.optimizer
+    layers = encoder.style_layers
+    layer_weights = loss.layer_weights or [1.0] * len(layers)
+    if len(layer_weights) != len(layers):
+        raise UserError(
+            f"loss.layer_weights has {len(layer_weights)} values for {len(layers)} style layers "
+            f"({', '.join(layers)}); give one a layer"
+        )
+    total = sum(layer_weights)
+    objective = Objective(
+        cast(Any, loss.name),
+        loss.content_weight,
+        loss.style_weight,
+        loss.tv_weight,
+        {layer: weight / total for layer, weight in zip(layers, layer_weights, strict=True)},
+        encoder.content_layers,
+    )
+    descent = Descent(
+        cast(Any, optimizer.name),
+        optimizer.iterations,
+        optimizer.scales,
+        optimizer.learning_rate,
+        optimizer.history,
+        optimizer.tolerance,
+        frozenset(settings.snapshots),
+    )
+    return Engine(encoder.module, objective, descent, cast(Any, settings.method.propagation))
+
+
+def method(settings: Settings) -> Method:
+    """The method, with its own settings filled in."""
+    chosen = settings.method
+    options: dict[str, dict[str, Any]] = {
+        "stitch": {"gram": chosen.gram, "margin": chosen.margin},
+        "composite": {"gram": chosen.gram, "margin": chosen.margin},
+        "guided": {"margin": chosen.margin},
+        "global": {},
+    }
+    return functools.partial(METHODS[chosen.name], **options[chosen.name])
+
+
+def optimisations(settings: Settings, styles: Mapping[str, Any]) -> int:
+    """How many optimisations a method makes, for the progress bar."""
+    return len(styles) if settings.method.name == "composite" else 1

@@ -1,0 +1,54 @@
+"""Shapes: boxes, circles and polygons as masks."""
+
+import cv2
+import numpy as np
+import torch
+from skimage.draw import polygon
+from torch import Tensor
+
+from pipeline.specification import Shape
+
+# Drawn so many times larger and averaged, for edges that are not stairs.
+_OVERSAMPLING = 4
+
+
+def shape_mask(shape: Shape, height: int, width: int, original: tuple[int, int]) -> Tensor:
+    """Draw a shape.
+
+    Args:
+        shape: what to draw.
+        height, width: of the mask in pixels.
+        original: width and height of the picture in its file, in which pixels are counted.
+
+    Returns:
+        (1, 1, H, W) in [0, 1]; a pixel that is half covered has one half.
+    """
+    x_scale, y_scale = float(width), float(height)
+    radius_scale: float = min(width, height)
+    if not shape.in_fractions:
+        x_scale, y_scale = width / original[0], height / original[1]
+        radius_scale = (x_scale + y_scale) / 2
+    numbers = np.array(shape.numbers)
+    if shape.kind == "circle":
+        angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+        radius = numbers[2] * radius_scale
+        points = numbers[:2] * (x_scale, y_scale) + radius * np.stack(
+            [np.cos(angles), np.sin(angles)], axis=1
+        )
+    elif shape.kind == "box":
+        left, top, right, bottom = numbers
+        points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        points = points * (x_scale, y_scale)
+    else:
+        points = numbers.reshape(-1, 2) * (x_scale, y_scale)
+    return torch.from_numpy(_fill(points, height, width))[None, None]
+
+
+def _fill(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Share of each pixel inside the polygon, HW float32."""
+    fine = points * _OVERSAMPLING - 0.5  # from corners to centres of the fine pixels
+    large = np.zeros((height * _OVERSAMPLING, width * _OVERSAMPLING), dtype=np.uint8)
+    rows, columns = polygon(fine[:, 1], fine[:, 0], large.shape)  # type: ignore[no-untyped-call]
+    large[rows, columns] = 255
+    small = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.float32) / 255

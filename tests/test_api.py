@@ -1,0 +1,101 @@
+"""Python: the command line's work as a function, on real photographs with the bundled networks."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+import pipeline
+from pipeline import Result, UserError, stylize
+
+QUICK: dict[str, Any] = {
+    "size": 128,
+    "segmenter": "compact",
+    "encoder": "compact",
+    "device": "cpu",
+    "optimizer": {"iterations": 6, "scales": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    styles = {"person": "scream.jpg"}
+    return stylize("astronaut", styles, method="guided", snapshots=[3], **QUICK)
+
+
+def test_the_package_exports_little() -> None:
+    assert pipeline.__all__ == ["Result", "UserError", "__version__", "stylize"]
+
+
+def test_the_result_has_all_that_the_command_writes(result: Result) -> None:
+    assert result.picture.size == (128, 128)
+    assert set(result.regions) == {"background", "person"}
+    assert result.masks["person"].shape == (128, 128)
+    assert result.masks["person"].dtype == np.float32
+    assert len(result.losses) == 6
+    assert set(result.snapshots) == {3}
+    assert result.summary["method"] == "guided"
+    outside = result.masks["person"] == 0
+    picture = np.asarray(result.picture)
+    content = np.asarray(Image.fromarray(data.astronaut()).resize((128, 128), 1))
+    assert np.array_equal(picture[outside], content[outside])
+    assert np.abs(picture.astype(int) - content)[result.masks["person"] > 0.5].mean() > 5
+
+
+def test_it_shows_in_a_notebook(result: Result) -> None:
+    with Image.open(io.BytesIO(result._repr_png_())) as shown:
+        assert shown.size == (128, 128)
+
+
+@pytest.mark.parametrize("kind", ["path", "pil", "array", "float", "chw", "bchw"])
+def test_pictures_of_every_kind_are_the_same(kind: str, result: Result, tmp_path: Path) -> None:
+    array = data.astronaut()
+    Image.fromarray(array).save(tmp_path / "a.png")
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
+    content = {
+        "path": tmp_path / "a.png",
+        "pil": Image.fromarray(array),
+        "array": array,
+        "float": array / 255.0,
+        "chw": tensor,
+        "bchw": tensor[None],
+    }[kind]
+    mask = np.zeros((50, 50), dtype=bool)
+    mask[10:40, 10:40] = True
+    options: dict[str, Any] = {**QUICK, "optimizer": {"iterations": 1, "scales": 1}}
+    found = stylize(content, {"spot": array[::4, ::4]}, regions={"spot": mask}, **options)
+    assert found.segmentation is None
+    assert torch.equal(found.content, result.content)
+    assert found.regions == {"spot": pytest.approx(0.36, abs=0.02)}
+
+
+def test_without_styles_it_finds_the_regions() -> None:
+    found = stylize("chelsea", **QUICK)
+    assert found.painted is None
+    assert max(found.regions, key=found.regions.__getitem__) == "cat"
+
+
+@pytest.mark.parametrize(
+    ("content", "styles", "options", "message"),
+    [
+        ("astronaut", {"persn": "scream"}, {}, "did you mean person"),
+        ("astronaut", {"person": "screm"}, {}, "scream.jpg"),
+        ("astronaut", {"person": "scream"}, {"method": "stich"}, "choices: composite"),
+        ("astronaut", {"person": "scream"}, {"sise": 100}, "did you mean size"),
+        ("astronaut", {"person": "scream"}, {"size": 3}, "outside 32"),
+        ("astronaut", {"person": 3}, {}, "is not the path"),
+        ("astronaut", "match", {}, "add reference"),
+        (np.zeros((4, 4, 7)), {}, {}, "shape"),
+        (np.full((40, 40, 3), 7.0), {}, {}, "uint8"),
+        (3, {}, {}, "type int"),
+    ],
+)
+def test_mistakes_are_one_line(content: Any, styles: Any, options: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        stylize(content, styles, **{**QUICK, **options})
+    assert "\n" not in str(error.value)
