@@ -112,6 +112,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         _write_regions(content, segmentation, output)
         for region, mask in masks.items():
             write.save_mask(mask, output / "masks" / f"{region}.png")
+            write.save_picture(styles[region], output / "styles" / f"{region}.png")
         for name, picture in stylized.extra.items():
             write.save_picture(picture, output / f"{name}.png")
         write.save_losses(stylized.curve, output)

@@ -21,6 +21,7 @@ from pipeline.read import tensor_to_array
 _OVERLAY = 0.5
 _RESULTS = (
     "content.png",
+    "failed.json",
     "labels.png",
     "losses.csv",
     "losses.png",
@@ -65,8 +66,9 @@ def clear(folder: Path) -> None:
     """Take away what an earlier run left in the folder, so that results are of one run."""
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
-    for mask in (folder / "masks").glob("*.png"):
-        mask.unlink()
+    for name in ("masks", "styles"):
+        for picture in (folder / name).glob("*.png"):
+            picture.unlink()
 
 
 def save_picture(picture: Tensor, path: Path) -> None:

@@ -70,6 +70,7 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
         "regions.png",
         "result.png",
         "style_canvas.png",
+        "styles",
         "summary.json",
     }
     # The picture at full size is scikit-image's, untouched.
