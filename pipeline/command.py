@@ -3,6 +3,7 @@
 Whatever only the user can put right ends in one line on stderr and exit status 2.
 """
 
+import json
 import logging
 import os
 import re
@@ -36,6 +37,9 @@ _SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(
 # Messages of the runs that failed. Raised through Hydra they would stop a sweep and be announced
 # by lines of its own.
 _failed: list[str] = []
+# What runs of a sweep came to grief of unexpectedly; raised when the sweep is over.
+_crashed: list[Exception] = []
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -49,6 +53,8 @@ def main() -> None:
     sys.argv[1:] = [plain_override(word, sweep) for word in sys.argv[1:]]
     try:
         _task()
+        if _crashed:
+            raise _crashed[0]
         if _failed:
             _fail(" | ".join(_failed))
     except UserError as error:
@@ -76,21 +82,36 @@ def _task(configuration: DictConfig) -> None:
         assert isinstance(settings, Settings)
         run(settings, output, Path(get_original_cwd()), list(HydraConfig.get().overrides.task))
     except UserError as error:
-        _remove_if_empty(output)
-        chosen = HydraConfig.get()
-        run_of_sweep = f"run {chosen.job.num}: " if chosen.mode == RunMode.MULTIRUN else ""
-        _failed.append(f"{run_of_sweep}{error}")
-    except RuntimeError as error:
-        _remove_if_empty(output)
-        if not _OUT_OF_MEMORY.search(str(error)):
+        _give_up(output, str(error))
+    except Exception as error:
+        if _OUT_OF_MEMORY.search(str(error)) and isinstance(error, RuntimeError):
+            _give_up(
+                output,
+                f"not enough memory at size={configuration.size}; lower size or optimizer.history, "
+                "or choose encoder=compact",
+            )
+        elif HydraConfig.get().mode == RunMode.MULTIRUN:
+            # A defect of ours; the other runs go on all the same.
+            log.exception("run %s failed", HydraConfig.get().job.num)
+            _crashed.append(error)
+            _give_up(output, f"{type(error).__name__}: {error}")
+        else:
+            _remove_if_empty(output)
             raise
-        _failed.append(
-            f"not enough memory at size={configuration.size}; lower size or optimizer.history, "
-            "or choose encoder=compact"
-        )
     except BaseException:
         _remove_if_empty(output)
         raise
+
+
+def _give_up(output: Path, message: str) -> None:
+    """Take note of a failed run; of a sweep's, in its folder, where the comparison reads it."""
+    chosen = HydraConfig.get()
+    if chosen.mode != RunMode.MULTIRUN:
+        _remove_if_empty(output)
+        _failed.append(message)
+        return
+    (output / "failed.json").write_text(json.dumps({"message": message}) + "\n")
+    _failed.append(f"run {chosen.job.num}: {message}")
 
 
 def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -> None:

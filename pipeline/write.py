@@ -24,6 +24,7 @@ from pipeline.result import Result
 _OVERLAY = 0.5
 _RESULTS = (
     "content.png",
+    "failed.json",
     "labels.png",
     "losses.csv",
     "losses.png",

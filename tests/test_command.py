@@ -1,5 +1,6 @@
 """The command line: every file under conf/ composes; bad input ends in one line and status 2."""
 
+import json
 import os
 import re
 import subprocess
@@ -130,6 +131,39 @@ def test_one_failing_run_of_a_sweep_is_named_and_leaves_the_others(tmp_path: Pat
     assert done.returncode == 2
     assert "error: run 0: content 'nowhere.jpg' not found" in done.stderr
     assert len(list(tmp_path.glob("outputs/multirun/*/*/1/labels.png"))) == 1
+
+
+def test_a_defect_in_one_run_of_a_sweep_stops_no_other(tmp_path: Path) -> None:
+    code = """
+import pipeline.run
+
+whole = pipeline.run.run
+
+def broken(settings, *rest):
+    if settings.size == 97:
+        raise KeyError("a defect")
+    return whole(settings, *rest)
+
+pipeline.run.run = broken
+
+from pipeline.command import main
+
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-m", "content=chelsea", "size=97,96", "hydra.sweep.dir=s"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CONF.parent)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "KeyError: 'a defect'"
+    assert json.loads((tmp_path / "s/0/failed.json").read_text())["message"].startswith("KeyError")
+    assert (tmp_path / "s/1/summary.json").exists()
+    assert (tmp_path / "s/report.html").exists()
 
 
 def test_a_finished_run_survives_a_failing_one_in_its_folder(tmp_path: Path) -> None:

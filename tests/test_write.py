@@ -95,7 +95,9 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_clearing_takes_away_an_earlier_runs_results_only(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
-    for name in ("result.png", "style_canvas.png", "masks/cat.png", "holiday.png"):
+    (tmp_path / "styles").mkdir()
+    ours = ("result.png", "style_canvas.png", "masks/cat.png", "styles/cat.png", "failed.json")
+    for name in (*ours, "holiday.png"):
         (tmp_path / name).touch()
     write.clear(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.png")] == ["holiday.png"]
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["holiday.png"]

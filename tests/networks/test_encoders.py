@@ -88,7 +88,7 @@ def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
     part = encoders.load("auto", tmp_path / "part.safetensors", CPU, **layers)
     assert part.source.network == "vgg19"
     save_file({"0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="fits no encoder; there are vgg19, .*compact"):
+    with pytest.raises(UserError, match=r"fits no encoder; there are vgg19, .*compact"):
         encoders.load("auto", tmp_path / "other.safetensors", CPU)
 
 
