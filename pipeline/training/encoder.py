@@ -51,7 +51,7 @@ class Settings:
     painting_share: float = 0.15
     teacher: str = "official"
     output: str = str(weights.BUNDLED / "compact_encoder.safetensors")
-    steps: int = 7000
+    steps: int = 8000
     batch: int = 8
     crop: int = 112
     learning_rate: float = 3e-3

@@ -2,9 +2,10 @@
 
     python -m pipeline.training.segmenter photos=PHOTOS labels=LABELS
 
-What little data asks for: random scale, rotation, colour and noise, people cut out by their masks
-and pasted on other photographs (Ghiasi et al. 2021), rare classes repeated (Gupta et al. 2019),
-label smoothing, and an average of the weights over time, which is what is kept.
+What little data asks for: random scale, rotation, colour and noise, people and other things cut out
+by their masks and pasted on other photographs (Ghiasi et al. 2021), exact masks and rare classes
+repeated (Gupta et al. 2019), label smoothing, and an average of the weights over time, which is
+what is kept.
 """
 
 import copy
@@ -42,6 +43,9 @@ PERSON = 15
 UNCERTAIN = 255
 #: Names of photographs whose people are exact masks start so.
 EXACT = "person_"
+#: How much more often to draw photographs with exact masks than those labelled by a network, by
+#: the first word of their names.
+_EXACTNESS = {"scene": 4.0, "person": 1.5}
 
 
 @dataclass
@@ -102,14 +106,15 @@ def repeat_factors(examples: Sequence[Example], threshold: float = 0.1) -> np.nd
     """How often to draw each photograph, relative to the others (Gupta et al. 2019).
 
     ``max_c sqrt(threshold / share of photographs with class c)`` over the classes that cover at
-    least 2% of it, at least 1; half for a photograph of background alone.
+    least 2% of it, at least 1; half for a photograph of background alone; times `_EXACTNESS`.
     """
     shares = np.stack([_class_shares(example.labels) >= 0.02 for example in examples])
     frequency = shares.mean(0).clip(1e-6)
     factors = np.sqrt(threshold / frequency).clip(1, 6)
     factors[0] = 0.5
     found: np.ndarray = np.where(shares, factors, 0.5).max(1)
-    return found
+    exact = [_EXACTNESS.get(example.name.split("_")[0], 1.0) for example in examples]
+    return found * np.array(exact)
 
 
 def _class_shares(labels: pictures.Array) -> np.ndarray:
@@ -121,7 +126,8 @@ class Samples:
 
     Args:
         examples: the photographs.
-        paste: share of the crops on which a cut-out person is pasted.
+        paste: share of the crops on which a cut-out person (every second time) or whatever a
+            photograph shows is pasted.
         seed: of the sequence.
     """
 
@@ -132,7 +138,10 @@ class Samples:
         self.people = [
             e for e in examples if e.name.startswith(EXACT) and (e.labels == PERSON).mean() > 0.02
         ]
-        self.paste = paste if self.people else 0.0
+        self.objects = [e for e in examples if 0.03 < _objects(e.labels).mean() < 0.6]
+        self.paste = paste if self.people and self.objects else 0.0
+        factors = repeat_factors(self.objects) if self.objects else np.ones(0)
+        self.object_probabilities = factors / factors.sum() if self.objects else factors
         self.rng = np.random.default_rng(seed)
 
     def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
@@ -147,8 +156,11 @@ class Samples:
         example = self.examples[rng.choice(len(self.examples), p=self.probabilities)]
         crop, labels = warp(example, size, random_view(example, size, rng))
         if rng.random() < self.paste:
-            person = self.people[rng.integers(len(self.people))]
-            crop, labels = paste_person(crop, labels, person, rng)
+            if rng.random() < 0.5:
+                cut = self.people[rng.integers(len(self.people))]
+            else:
+                cut = self.objects[rng.choice(len(self.objects), p=self.object_probabilities)]
+            crop, labels = paste_objects(crop, labels, cut, rng)
         crop = pictures.jitter_colour(crop, rng, rng.uniform(0, 1))
         if rng.random() < 0.1:
             grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
@@ -191,19 +203,25 @@ def warp(example: Example, size: int, view: np.ndarray) -> tuple[pictures.Array,
     return np.asarray(crop, np.uint8), np.asarray(labels, np.uint8)
 
 
-def paste_person(
-    crop: pictures.Array, labels: pictures.Array, person: Example, rng: np.random.Generator
+def paste_objects(
+    crop: pictures.Array, labels: pictures.Array, cut: Example, rng: np.random.Generator
 ) -> tuple[pictures.Array, pictures.Array]:
-    """Lay a cut-out person over a crop, edge feathered by about a pixel."""
+    """Lay the objects cut out of a photograph over a crop, edge feathered by about a pixel."""
     size = crop.shape[0]
-    view = random_view(person, size, rng)
+    view = random_view(cut, size, rng)
     view[:, 2] += rng.uniform(-0.35, 0.35, 2) * size
-    figure, figure_labels = warp(person, size, view)
+    figure, figure_labels = warp(cut, size, view)
     figure = pictures.jitter_colour(figure, rng, 0.5)
-    inside = (figure_labels == PERSON).astype(np.float32)
-    edge = cv2.GaussianBlur(inside, (0, 0), 0.8)[..., None]
+    inside = _objects(figure_labels)
+    edge = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.8)[..., None]
     blended = (figure * edge + crop * (1 - edge)).astype(np.uint8)
-    return blended, np.where(inside > 0, np.uint8(PERSON), labels)
+    return blended, np.where(inside, figure_labels, labels)
+
+
+def _objects(labels: pictures.Array) -> np.ndarray:
+    """Where a label map shows anything but background, for certain."""
+    found: np.ndarray = (labels > 0) & (labels < CLASSES)
+    return found
 
 
 def loss_function(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:

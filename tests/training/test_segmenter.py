@@ -89,7 +89,7 @@ def test_outside_of_the_photograph_is_uncertain() -> None:
     assert np.array_equal(labels[4 : 4 + height, 10 : 10 + width], drawn.labels)
 
 
-def test_pasted_people_are_labelled_where_they_are_seen() -> None:
+def test_pasted_objects_are_labelled_where_they_are_seen() -> None:
     crop = np.zeros((64, 64, 3), np.uint8)
     labels = np.full((64, 64), CAR, np.uint8)
     labels[:10] = UNCERTAIN
@@ -97,7 +97,7 @@ def test_pasted_people_are_labelled_where_they_are_seen() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         person = example("person_0", seed, PERSON)
-        pasted, pasted_labels = segmenter.paste_person(crop, labels, person, rng)
+        pasted, pasted_labels = segmenter.paste_objects(crop, labels, person, rng)
         people = pasted_labels == PERSON
         assert np.array_equal(pasted_labels[~people], labels[~people])
         inner = cv2.erode(people.astype(np.uint8), np.ones((5, 5)), borderValue=(0,)) > 0
@@ -128,10 +128,28 @@ def test_people_are_pasted_on_the_share_asked_for(examples: list[Example]) -> No
     samples.examples = cats
     samples.probabilities = np.full(4, 0.25)
     _, labels = samples.batch(200, 24)
-    # Some of the people land outside of the crop.
-    assert 0.3 < float((labels == PERSON).any(2).any(1).float().mean()) < 0.55
+    # Half of what is pasted are people of exact masks, the rest is anything, people too. Some of
+    # them land outside of the crop.
+    assert 0.2 < float((labels == PERSON).any(2).any(1).float().mean()) < 0.5
     _, labels = Samples(cats, 0.5, 0).batch(50, 24)
     assert not (labels == PERSON).any()
+
+
+def test_anything_that_is_labelled_is_pasted(examples: list[Example]) -> None:
+    person = example("person_7", 7, PERSON)
+    samples = Samples(examples, 1.0, 0)
+    assert {e.name for e in samples.objects} == {e.name for e in examples}
+    samples.examples, samples.probabilities = [person], np.ones(1)
+    samples.objects, samples.object_probabilities = [example("cat_9", 3, CAT)], np.ones(1)
+    _, labels = samples.batch(40, 24)
+    assert 0.2 < float((labels == CAT).any(2).any(1).float().mean()) < 0.7
+
+
+def test_exact_masks_are_drawn_more_often() -> None:
+    alike = [Example(name, e.picture, e.labels) for name in ("scene_1", "person_1", "cat_1")
+             for e in [example("x", 0, PERSON)]]  # fmt: skip
+    factors = segmenter.repeat_factors(alike)
+    assert factors / factors[2] == pytest.approx([4, 1.5, 1])
 
 
 def test_rare_classes_are_drawn_more_often() -> None:
