@@ -19,8 +19,14 @@ from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.networks import encoders, segmenters
+from pipeline.reuse import Store, digest
 from pipeline.segment import Refinement, Segmentation, segment
 from pipeline.settings import Settings
+
+# Kept for further runs of this process: a sweep's, or those of a notebook. Pictures of 512 pixels
+# take about 20 MB of the first and 5 MB of the second.
+_targets = Store(512 * 2**20)
+_segmentations = Store(128 * 2**20)
 
 METHODS: dict[str, Callable[..., Stylized]] = {
     "stitch": stitch,
@@ -53,35 +59,50 @@ def _file(name: str | None, start: Path) -> Path | None:
 def segment_picture(
     picture: Tensor, network: segmenters.LoadedSegmenter, settings: Settings
 ) -> Segmentation:
-    """A picture's classes, at the settings' sizes and refined as they say."""
+    """A picture's classes, at the settings' sizes and refined as they say; once a process."""
     chosen = settings.segmenter
     refine = chosen.refine
-    return segment(
-        picture,
-        network.module,
-        sizes=chosen.sizes or network.sizes,
-        mirror=chosen.mirror,
-        refinement=Refinement(refine.radius, refine.eps, tuple(refine.by_colour))
-        if refine.enabled
-        else None,
-        min_share=chosen.min_share,
-        min_part=chosen.min_part,
-    )
+    sizes = tuple(chosen.sizes or network.sizes)
+    refinement = None
+    if refine.enabled:
+        refinement = Refinement(refine.radius, refine.eps, tuple(refine.by_colour))
+
+    def look() -> dict[str, Tensor]:
+        return segment(
+            picture,
+            network.module,
+            sizes=sizes,
+            mirror=chosen.mirror,
+            refinement=refinement,
+            min_share=chosen.min_share,
+            min_part=chosen.min_part,
+        ).probabilities
+
+    how = sizes, chosen.mirror, refinement, chosen.min_share, chosen.min_part
+    key = digest(picture), str(picture.device), network.source, how
+    return Segmentation(dict(_segmentations.get(key, look)))
+
+
+# Sweeps change encoders as they change anything else; a few are kept.
+@functools.lru_cache(maxsize=4)
+def _cached_encoder(
+    name: str, file: Path | None, where: torch.device, options: tuple[tuple[str, Any], ...]
+) -> encoders.LoadedEncoder:
+    return encoders.load(name, file, where, **dict(options))
 
 
 def load_encoder(settings: Settings, where: torch.device, start: Path) -> encoders.LoadedEncoder:
-    """The encoder, with the layers asked for."""
+    """The encoder, with the layers asked for; loaded once a process."""
     chosen = settings.encoder
-    return encoders.load(
-        chosen.name,
-        _file(chosen.weights, start),
-        where,
-        style_layers=chosen.style_layers,
-        content_layers=chosen.content_layers,
-        levels=chosen.levels,
-        pooling=cast(Any, chosen.pooling),
-        padding=cast(Any, chosen.padding),
-    )
+    options = {
+        "style_layers": None if chosen.style_layers is None else tuple(chosen.style_layers),
+        "content_layers": None if chosen.content_layers is None else tuple(chosen.content_layers),
+        "levels": chosen.levels,
+        "pooling": chosen.pooling,
+        "padding": chosen.padding,
+    }
+    file = _file(chosen.weights, start)
+    return _cached_encoder(chosen.name, file, where, tuple(options.items()))
 
 
 def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
@@ -116,7 +137,15 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
         optimizer.tolerance,
         frozenset(settings.snapshots),
     )
-    return Engine(encoder.module, objective, descent, cast(Any, settings.method.propagation))
+    chosen, where = settings.encoder, next(encoder.module.parameters()).device
+    return Engine(
+        encoder.module,
+        objective,
+        descent,
+        cast(Any, settings.method.propagation),
+        _targets,
+        (encoder.source, chosen.pooling, chosen.padding, str(where)),
+    )
 
 
 def method(settings: Settings) -> Method:

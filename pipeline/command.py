@@ -3,12 +3,15 @@
 Whatever only the user can put right ends in one line on stderr and exit status 2.
 """
 
-import json
+import dataclasses
+import functools
 import logging
 import os
 import re
 import shutil
 import sys
+import traceback
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -21,8 +24,11 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline import failures
+from pipeline.compare.callback import write_report
 from pipeline.configuration import CONF, explain, known_keys, nearest
 from pipeline.errors import UserError
+from pipeline.failures import Failure
 from pipeline.settings import Settings, register
 
 #: What Hydra puts in a run's folder before the run starts.
@@ -34,11 +40,9 @@ _PATHS = re.compile(
     re.DOTALL,
 )
 _SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(")
-# Messages of the runs that failed. Raised through Hydra they would stop a sweep and be announced
-# by lines of its own.
-_failed: list[str] = []
-# What runs of a sweep came to grief of unexpectedly; raised when the sweep is over.
-_crashed: list[Exception] = []
+# What failed in a single run: the picture's name, empty where there is one, and why. Raised through
+# Hydra it would be announced by lines of Hydra's own.
+_failed: dict[str, Failure] = {}
 log = logging.getLogger(__name__)
 
 
@@ -49,69 +53,137 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Apple's MPS lacks some resamplings; torch then takes the CPU for these alone.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    sweep = not {"-m", "--multirun"}.isdisjoint(sys.argv)
+    sweep = any(re.match(r"-m$|--multirun$|\+?experiment=", word) for word in sys.argv)
     sys.argv[1:] = [plain_override(word, sweep) for word in sys.argv[1:]]
     try:
-        _task()
-        if _crashed:
-            raise _crashed[0]
-        if _failed:
-            _fail(" | ".join(_failed))
-    except UserError as error:
-        _fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(explain(error))
-    except OSError as error:
-        _fail(
-            f"{error.filename or 'file'}: {error.strerror or error}; choose another folder or file"
-        )
+        _start()
     except KeyboardInterrupt:
-        print("interrupted; no result was written", file=sys.stderr)
+        print(f"interrupted; {failures.how_to_go_on()}", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        _fail(message)
+    failed = _failed | failures.of_sweep
+    defects = [failure.traceback for failure in failed.values() if failure.traceback]
+    if defects:
+        print(defects[0], end="", file=sys.stderr)
+        sys.exit(1)
+    if failed:
+        _fail(failures.one_line(failed))
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _task(configuration: DictConfig) -> None:
-    output = Path(HydraConfig.get().runtime.output_dir)
+    """One run of Hydra's, in this process or, in a sweep, in one that a launcher has started."""
+    chosen = HydraConfig.get()
+    output = Path(chosen.runtime.output_dir)
     try:
-        # Composition has succeeded; only now is torch worth its seconds to import.
-        from pipeline.run import run
-
         _refuse_unknown(configuration, Settings)
         settings = OmegaConf.to_object(configuration)
         assert isinstance(settings, Settings)
-        run(settings, output, Path(get_original_cwd()), list(HydraConfig.get().overrides.task))
-    except UserError as error:
-        _give_up(output, str(error))
+        failed = _work(settings, configuration, output)
+        if chosen.mode != RunMode.MULTIRUN:
+            _failed.update(failed)
     except Exception as error:
-        if _OUT_OF_MEMORY.search(str(error)) and isinstance(error, RuntimeError):
-            _give_up(
-                output,
-                f"not enough memory at size={configuration.size}; lower size or optimizer.history, "
-                "or choose encoder=compact",
-            )
-        elif HydraConfig.get().mode == RunMode.MULTIRUN:
-            # A defect of ours; the other runs go on all the same.
-            log.exception("run %s failed", HydraConfig.get().job.num)
-            _crashed.append(error)
-            _give_up(output, f"{type(error).__name__}: {error}")
-        else:
+        failure = _failure(error, configuration.size)
+        if chosen.mode == RunMode.MULTIRUN:
+            # The other runs go on all the same.
+            failures.record(output, failure)
+        elif failure.traceback:
             _remove_if_empty(output)
             raise
+        else:
+            _remove_if_empty(output)
+            _failed[""] = failure
     except BaseException:
         _remove_if_empty(output)
         raise
 
 
-def _give_up(output: Path, message: str) -> None:
-    """Take note of a failed run; of a sweep's, in its folder, where the comparison reads it."""
-    chosen = HydraConfig.get()
-    if chosen.mode != RunMode.MULTIRUN:
-        _remove_if_empty(output)
-        _failed.append(message)
+# Not a decorator: launchers send the function to other processes by its name.
+_start = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_task)
+
+
+def _work(settings: Settings, configuration: DictConfig, output: Path) -> dict[str, Failure]:
+    """Paint the picture, or all pictures; what failed of these, by name."""
+    # Composition has succeeded; only now is torch worth its seconds to import.
+    from pipeline import many, read, write
+
+    start, overrides = Path(get_original_cwd()), list(HydraConfig.get().overrides.task)
+    sources = read.content_files(settings.content, start)
+    if sources is None:
+        _paint(settings, output, start, overrides)
+        return {}
+    write.check_folder(output)
+    if any((output / name).exists() for name in ("summary.json", failures.FILE)):
+        write.clear(output)
+
+    def paint_one(source: str, folder: Path) -> None:
+        content = plain_override(f"content={source}", sweep=False)
+        words = many.overrides_of_one(overrides, content)
+        values = OmegaConf.merge(configuration, {"content": source, "resume": False})
+        one = dataclasses.replace(settings, content=source)
+        _paint(one, folder, start, words, values)
+
+    explain_error = functools.partial(_failure, size=settings.size)
+    failed = many.carry_out(sources, output, paint_one, explain_error)
+    if "report" in HydraConfig.get().callbacks:
+        write_report(output)
+    return failed
+
+
+def _paint(
+    settings: Settings,
+    output: Path,
+    start: Path,
+    overrides: Sequence[str],
+    record: object = None,
+) -> None:
+    """One picture's run, unless it is to be left as it is.
+
+    Args:
+        settings, output, start, overrides: as `run.run`.
+        record: its configuration, where Hydra has not written it.
+    """
+    from pipeline.run import run
+    from pipeline.summary import is_finished
+
+    if settings.resume and is_finished(output, settings):
+        log.info("%s is finished already", output)
         return
-    (output / "failed.json").write_text(json.dumps({"message": message}) + "\n")
-    _failed.append(f"run {chosen.job.num}: {message}")
+    if record is not None:
+        folder = output / ".hydra"
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(record, folder / "config.yaml")
+        OmegaConf.save(OmegaConf.create([*overrides]), folder / "overrides.yaml")
+    run(settings, output, start, overrides)
+
+
+def _failure(error: Exception, size: int) -> Failure:
+    """What to say of an error that ended a run."""
+    if _OUT_OF_MEMORY.search(str(error)) and isinstance(error, RuntimeError):
+        return Failure(
+            f"not enough memory at size={size}; lower size or optimizer.history, "
+            "or choose encoder=compact"
+        )
+    message = _message(error)
+    if message is not None:
+        return Failure(message)
+    log.debug("a defect", exc_info=error)
+    return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+
+
+def _message(error: Exception) -> str | None:
+    """One line for what the user can put right; None for a defect of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return explain(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or error
+        return f"{error.filename or 'file'}: {reason}; choose another folder or file"
+    return None
 
 
 def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -> None:
@@ -133,14 +205,16 @@ def plain_override(word: str, sweep: bool) -> str:
     """What the user means by an argument, in Hydra's grammar.
 
     ``styles`` and ``regions`` are empty by default, so Hydra wants ``+styles.person=...``; without
-    the plus is meant too. ``regions.sky=...`` is its source. And a path such as ``photo (1).png``
-    is quoted.
+    the plus is meant too, also where an experiment has given the region a style already.
+    ``regions.sky=...`` is its source. And a path such as ``photo (1).png`` is quoted.
 
     Args:
         word: an argument.
         sweep: whether commas separate the values of a sweep.
     """
     if word.startswith(("styles.", "regions.")):
+        word = f"++{word}"
+    if word.startswith("experiment="):
         word = f"+{word}"
     # So that regions.logo.feather can be said beside regions.logo.
     word = re.sub(r"^(\+{1,2}regions\.(?!labels=)\w+)=(?!\{)", r"\1.source=", word)

@@ -23,6 +23,15 @@ CONF = next(
 )
 
 
+# Plugins of Hydra that run sweeps side by side, and the extras that install them.
+_LAUNCHERS = {
+    "joblib": "joblib",
+    "ray": "ray",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
+}
+
+
 def compose_settings(overrides: Sequence[str]) -> Settings:
     """The settings that the command would have with these overrides.
 
@@ -50,6 +59,9 @@ def explain(error: BaseException) -> str:
     option = re.search(
         r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text
     )
+    if option and option[1] == "hydra/launcher" and option[2] in _LAUNCHERS:
+        extra = _LAUNCHERS[option[2]]
+        return f"hydra/launcher={option[2]} is not installed: pip install -e '.[{extra}]'"
     if option:
         choices = [c for c in option[3].split(" Config search path")[0].split() if c != "base"]
         near = nearest(option[2], choices)

@@ -2,9 +2,9 @@
 
 import functools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from pipeline import losses
 from pipeline.masks import Propagation, drop_vanishing, layer_mask
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.optimizers import PictureLBFGS
+from pipeline.reuse import Store, digest
+
+Value = TypeVar("Value")
 
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
 SMALLEST_SCALE = 48
@@ -150,12 +153,16 @@ class Engine:
         objective: the losses.
         descent: how they are brought down.
         propagation: how masks come down to the layers for Gram matrices (`masks.layer_mask`).
+        targets: where targets are kept for other engines and pictures; None keeps none.
+        identity: what tells the encoder from the others whose targets are kept there.
     """
 
     encoder: PyramidEncoder
     objective: Objective
     descent: Descent
     propagation: Propagation = "simple"
+    targets: Store | None = None
+    identity: Hashable = None
     _levels: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -232,7 +239,7 @@ class Engine:
         masks = self._masks(guide, features, warn=False)
         distances, weights = [], []
         for style in guide.styles:
-            grams = self._grams(style, self.encoder(style.picture, self._levels), masks)
+            grams = self._grams(style, masks, {})
             distances += [
                 losses.relative_style_loss(
                     losses.gram_matrix(features[name], masks[name]), gram
@@ -252,42 +259,69 @@ class Engine:
         return shares
 
     def _masks(
-        self, guide: Guide, features: Mapping[str, Tensor], warn: bool
+        self, guide: Guide, available: Collection[str], warn: bool
     ) -> dict[str, Tensor | None]:
         """Where to take a region's Gram matrices, at the layers that it is large enough for."""
-        names = [name for name in self._levels if name in features]
+        names = [name for name in self._levels if name in available]
         return self._layer_masks(guide.mask, names, guide.region, warn)
 
     def _grams(
         self,
         style: Style,
-        features: Mapping[str, Tensor],
-        masks: Mapping[str, Tensor | None],
+        wanted: Collection[str],
+        encoded: dict[int, Mapping[str, Tensor]],
     ) -> dict[str, Tensor]:
-        """A style's Gram matrices, at the layers that it and the region have."""
-        names = [name for name in masks if name in features]
-        style_masks = self._layer_masks(style.mask, names, "of a style", warn=False)
-        return {name: losses.gram_matrix(features[name], m) for name, m in style_masks.items()}
+        """A style's Gram matrices, at the layers that it and the region have.
+
+        Args:
+            style: the style.
+            wanted: the region's layers.
+            encoded: features of the last style picture by its id; one that serves several
+                regions, such as stitch's canvas, is encoded once.
+        """
+
+        def make() -> dict[str, Tensor]:
+            if id(style.picture) not in encoded:
+                encoded.clear()
+                encoded[id(style.picture)] = self.encoder(style.picture, self._levels)
+            features = encoded[id(style.picture)]
+            names = [name for name in wanted if name in features]
+            masks = self._layer_masks(style.mask, names, "of a style", warn=False)
+            return {name: losses.gram_matrix(features[name], m) for name, m in masks.items()}
+
+        return self._reused(make, style.picture, style.mask, (self.propagation, *wanted))
+
+    def _contents(self, content: Tensor) -> tuple[list[str], dict[str, Tensor]]:
+        """The layers that the picture is large enough for, and its features at content layers."""
+        names = [*self._levels, *self.objective.content_layers]
+
+        def make() -> tuple[list[str], dict[str, Tensor]]:
+            features = self.encoder(content, names)
+            wanted = [name for name in self.objective.content_layers if name in features]
+            return [*features], {name: features[name] for name in wanted}
+
+        return self._reused(make, content, None, ("content", *names))
+
+    def _reused(
+        self, make: Callable[[], Value], picture: Tensor, mask: Tensor | None, key: Hashable
+    ) -> Value:
+        if self.targets is None:
+            return make()
+        return self.targets.get((self.identity, digest(picture), digest(mask), key), make)
 
     @torch.no_grad()
     def _targets(self, content: Tensor, guides: Sequence[Guide], warn: bool) -> list[_Target]:
-        features = self.encoder(content, [*self._levels, *self.objective.content_layers])
-        contents = [name for name in self.objective.content_layers if name in features]
-        # A picture that serves several regions, such as stitch's canvas, is encoded once.
+        available, contents = self._contents(content)
         encoded: dict[int, Mapping[str, Tensor]] = {}
         targets = []
         for guide in guides:
-            masks = self._masks(guide, features, warn)
-            grams = []
-            for style in guide.styles:
-                if id(style.picture) not in encoded:
-                    encoded = {id(style.picture): self.encoder(style.picture, self._levels)}
-                grams.append((style.weight, self._grams(style, encoded[id(style.picture)], masks)))
+            masks = self._masks(guide, available, warn)
+            grams = [(style.weight, self._grams(style, masks, encoded)) for style in guide.styles]
             targets.append(
                 _Target(
                     grams=[(weight, found) for weight, found in grams if found],
                     gram_masks=masks,
-                    content={name: features[name] for name in contents},
+                    content=contents,
                     content_masks={
                         name: None if guide.mask is None else self._layer_mask(guide.mask, name)
                         for name in contents

@@ -1,6 +1,7 @@
 """Read: files and names become pictures, float BCHW tensors in sRGB, and back."""
 
 import difflib
+import glob
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,35 @@ def content_picture(source: str, size: int, folder: Path, held: Held | None = No
     """
     picture = _content(source, folder, held or {})
     return array_to_tensor(np.asarray(fit(picture, size, source)))
+
+
+def content_files(source: str, folder: Path) -> list[str] | None:
+    """The pictures that ``content`` names, where it is a folder or a pattern such as ``a/*.jpg``.
+
+    Args:
+        source: a folder, whose pictures are those with an ending that Pillow knows; or a pattern
+            with ``*``, ``?``, ``[...]`` or, for folders below, ``**``.
+        folder: where relative paths start.
+
+    Returns:
+        Paths like ``source``, relative or absolute, sorted; None where it names one picture.
+
+    Raises:
+        UserError: no picture there.
+    """
+    path = Path(source).expanduser()
+    if (folder / path).is_dir():
+        endings = Image.registered_extensions()
+        names = [entry for entry in (folder / path).iterdir() if entry.suffix.lower() in endings]
+        found = [str(path / entry.name) for entry in names if not entry.name.startswith(".")]
+    elif glob.has_magic(source) and not (folder / path).exists():
+        found = glob.glob(str(path), root_dir=folder, recursive=True)
+    else:
+        return None
+    pictures = sorted(name for name in found if (folder / name).is_file())
+    if not pictures:
+        raise UserError(f"content={source}: no picture there; name a folder or pattern with some")
+    return pictures
 
 
 def original_size(source: str, folder: Path, held: Held | None = None) -> tuple[int, int]:

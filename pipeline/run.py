@@ -14,9 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline import build, color, device, own_regions, read, regions, specification, styling, write
+from pipeline import (
+    build,
+    color,
+    device,
+    loggers,
+    own_regions,
+    read,
+    regions,
+    specification,
+    styling,
+    write,
+)
 from pipeline.blend import blend
-from pipeline.engine import Engine, Guide, LossRow, Style
+from pipeline.engine import Engine, Guide, LossRow, Progress, Style
 from pipeline.methods import Scene
 from pipeline.methods.stitch import style_canvas
 from pipeline.networks import encoders
@@ -68,10 +79,15 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
     """
     write.check_folder(output)
     clock = Clock()
-    with Bar("stylize") as bar:
-        result = stylize(settings, start, overrides=overrides, clock=clock, bar=bar)
-    with clock.stage("write"):
-        write.save_result(result, output)
+    with loggers.logger(settings.logger.name, output) as logger:
+        with Bar("stylize") as bar:
+            result = stylize(
+                settings, start, overrides=overrides, clock=clock, bar=bar, watch=logger.advance
+            )
+        with clock.stage("write"):
+            write.save_result(result, output)
+            for steps, pictures in _history(result).items():
+                logger.show(pictures, steps)
     clock.note(result.summary)
     write.save_summary(result.summary, output / "summary.json")
     if result.painted is None:
@@ -82,6 +98,16 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
     return result.summary
 
 
+def _history(result: Result) -> dict[int, dict[str, Tensor]]:
+    """Number of iterations to the pictures worth looking at after them."""
+    if result.painted is None:
+        return {}
+    history = {0: {"content": result.content, **result.extra}}
+    for number, picture in result.snapshots.items():
+        history[number] = {"result": picture}
+    return history | {len(result.losses): {"result": result.painted}}
+
+
 def stylize(
     settings: Settings,
     start: Path,
@@ -90,6 +116,7 @@ def stylize(
     overrides: Sequence[str] = (),
     clock: Clock | None = None,
     bar: Bar | None = None,
+    watch: Progress = lambda row: None,
 ) -> Result:
     """The story but for its end: read -> segment -> mask -> stylize -> blend.
 
@@ -100,6 +127,7 @@ def stylize(
         overrides: for the record.
         clock: where the seconds by stage go.
         bar: shows the progress.
+        watch: called with each iteration's losses.
 
     Raises:
         UserError: the input cannot be used.
@@ -150,7 +178,7 @@ def stylize(
         used = {} if network is None else {"segmenter": network.source}
         summary |= describe_networks({**used, "encoder": encoder.source})
         log.info(summary["networks_hint"])
-        result = _paint(result, styles, pictures, encoder, settings, folder, clock, bar)
+        result = _paint(result, styles, pictures, encoder, settings, folder, clock, bar, watch)
     else:
         log.info(summary["networks_hint"])
     summary["peak_memory_mib"] = round(peak_memory(where) / 2**20)
@@ -225,6 +253,7 @@ def _paint(
     folder: _Folder,
     clock: Clock,
     bar: Bar | None,
+    watch: Progress,
 ) -> Result:
     """Stylize and blend, once, or (``blend=sequential``) once a style of a region."""
     content, masks = result.content, result.region_masks
@@ -258,6 +287,12 @@ def _paint(
     curve: list[LossRow] = []
     snapshots: dict[int, Tensor] = {}
     extra: dict[str, Tensor] = {}
+
+    def advance(row: LossRow) -> None:
+        watch(row)
+        if bar is not None:
+            bar.advance(row)
+
     for number, now in enumerate(rounds):
         here = {region: masks[region] for region in now}
 
@@ -275,7 +310,6 @@ def _paint(
             if number == 0:
                 begin = _beginning(settings, scene_content, here, now, folder)
             scene = Scene(scene_content, here, now, begin, free)
-            advance = (lambda row: None) if bar is None else bar.advance
             stylized = build.method(settings)(scene, engine, advance)
         with clock.stage("blend"):
             snapshots |= {

@@ -4,13 +4,18 @@ Only `command` and `run` know these classes; everything else takes plain argumen
 needs torch, so that help and misspelt settings are answered at once.
 """
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
 from pipeline import specification
 from pipeline.errors import UserError
+
+#: Settings that no picture shows.
+_UNSEEN = ("logger", "resume")
 
 
 @dataclass
@@ -83,6 +88,13 @@ class OptimizerSettings:
 
 
 @dataclass
+class LoggerSettings:
+    """Which experiment tracker is told of the run."""
+
+    name: str = "none"
+
+
+@dataclass
 class Settings:
     """A whole run."""
 
@@ -108,6 +120,9 @@ class Settings:
     method: MethodSettings = field(default_factory=MethodSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    # Whether a finished run with the same settings in the same folder is left as it is.
+    resume: bool = False
+    logger: LoggerSettings = field(default_factory=LoggerSettings)
     # The name of the preset that was chosen, for the record.
     preset: str = "default"
 
@@ -120,6 +135,15 @@ class Settings:
         wrong = [problem for problem in _problems(self) if problem]
         if wrong:
             raise UserError("; ".join(wrong))
+
+
+def fingerprint(settings: Settings) -> str:
+    """SHA-256 of all settings that the pictures depend on, in hexadecimal.
+
+    Equal for two runs that would paint the same, as long as the files they name are the same.
+    """
+    relevant = {key: value for key, value in asdict(settings).items() if key not in _UNSEEN}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def register() -> None:
@@ -141,6 +165,7 @@ def _problems(settings: Settings) -> list[str]:
         _one_of("method.gram", method.gram, ["masked", "global"]),
         _one_of("loss.name", loss.name, ["balanced", "gatys"]),
         _one_of("optimizer.name", optimizer.name, ["lbfgs", "adam"]),
+        _one_of("logger.name", settings.logger.name, ["none", "tensorboard"]),
         _within("size", settings.size, 32, 16384),
         _within("feather", settings.feather, 0, 100),
         _within("noise", settings.noise, 0, 10),

@@ -1,34 +1,49 @@
 """Summary: what a run says about itself, for ``summary.json``."""
 
+import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline import __version__
+from pipeline import __version__, failures
 from pipeline.networks import encoders, segmenters, weights
-from pipeline.settings import Settings
+from pipeline.settings import Settings, fingerprint
 
 
 def describe_run(
     settings: Settings, where: torch.device, overrides: Sequence[str]
 ) -> dict[str, Any]:
-    """Version, command, device."""
+    """Version, command, what tells equal configurations (`is_finished`), device."""
     name = platform.processor() or platform.machine()
     if where.type == "cuda":
         name = torch.cuda.get_device_name(where)
     return {
         "version": __version__,
         "overrides": list(overrides),
+        "configuration": fingerprint(settings),
         "content": settings.content,
         "method": settings.method.name,
         "device": str(where),
         "device_name": name,
         "torch": torch.__version__,
     }
+
+
+def is_finished(folder: Path, settings: Settings) -> bool:
+    """Whether a folder holds the whole result of a run with these settings and this version."""
+    if (folder / failures.FILE).exists() or not (folder / "summary.json").exists():
+        return False
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+    except ValueError:
+        return False
+    same = {"version": __version__, "configuration": fingerprint(settings)}
+    return bool(same.items() <= summary.items())
 
 
 def describe_networks(used: Mapping[str, weights.Source]) -> dict[str, Any]:

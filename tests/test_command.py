@@ -1,5 +1,8 @@
 """The command line: every file under conf/ composes; bad input ends in one line and status 2."""
 
+import csv
+import importlib.util
+import itertools
 import json
 import os
 import re
@@ -9,18 +12,36 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from pipeline.configuration import CONF, known_keys
-from pipeline.settings import Settings, register
+from pipeline.configuration import CONF, explain, known_keys
+from pipeline.settings import Settings, fingerprint, register
 
-GROUPS = ("segmenter", "encoder", "method", "optimizer", "loss", "preset")
+GROUPS = ("segmenter", "encoder", "method", "optimizer", "loss", "logger", "preset")
 CHOICES = [
     f"{group}={file.stem}"
     for group in GROUPS
     for file in sorted((CONF / group).glob("*.yaml"))
     if file.stem != "base"
 ]
+EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
+RUNS = {
+    "blending": 2,
+    "color": 4,
+    "iterations": 1,
+    "learning_rate": 3,
+    "methods": 4,
+    "networks": 4,
+    "weights": 5,
+}
+TINY = (
+    "size=96",
+    "optimizer.iterations=4",
+    "optimizer.scales=1",
+    "segmenter=compact",
+    "encoder=compact",
+)
 
 
 def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +64,39 @@ def test_every_choice_composes_into_checked_settings(choice: str) -> None:
     assert isinstance(settings, Settings)
     group, name = choice.split("=")
     chosen = getattr(settings, group)
-    assert (chosen if group == "preset" else chosen.name) == name
+    # A variant of stitch, told apart by method.gram.
+    expected = "stitch" if name == "stitch_global" else name
+    assert (chosen if group == "preset" else chosen.name) == expected
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_every_run_of_every_experiment_composes_into_checked_settings(file: Path) -> None:
+    register()
+    name = f"+experiment={file.stem}"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        chosen = compose("config", [name], return_hydra_config=True).hydra
+        sweeps = [
+            [f"{key}={value}" for value in str(values).split(",")]
+            for key, values in (chosen.sweeper.params or {}).items()
+        ]
+        runs = [
+            OmegaConf.to_object(compose("config", [name, *words]))
+            for words in itertools.product(*sweeps)
+        ]
+    assert str(chosen.mode) == "RunMode.MULTIRUN"
+    assert all(isinstance(settings, Settings) and settings.styles for settings in runs)
+    marks = {fingerprint(settings) for settings in runs if isinstance(settings, Settings)}
+    # No two runs are the same.
+    assert len(marks) == len(runs) == RUNS[file.stem]
+    # It opens with the command, and works without a download unless it says so.
+    lines = file.read_text().splitlines()
+    assert lines[:2] == ["# @package _global_", f"# python -m pipeline -m {name}"]
+    offline = all(
+        settings.encoder.name in ("auto", "compact")
+        for settings in runs
+        if isinstance(settings, Settings)
+    )
+    assert offline != lines[2].startswith("# Downloads")
 
 
 @pytest.mark.parametrize("file", sorted((CONF / "training").glob("*.yaml")), ids=lambda f: f.stem)
@@ -65,6 +118,8 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
     assert done.returncode == 0
     for choice in CHOICES:
         assert re.search(rf"\b{choice.split('=')[1]}\b", done.stdout), choice
+    for file in EXPERIMENTS:
+        assert re.search(rf"\b{file.stem}\b", done.stdout), file
     for key in known_keys():
         if key not in GROUPS:
             assert key.rpartition(".")[2] in done.stdout
@@ -86,7 +141,8 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["+styles.person=snk.jpg"], r"style 'snk.jpg' not found in .*did you mean ink.jpg\?"),
         (["styles.person=snk.jpg"], r"style 'snk.jpg' not found"),
         (["content=nowhere.jpg"], r"content 'nowhere.jpg' not found"),
-        (["content=."], r"is a folder"),
+        (["content=empty"], r"content=empty: no picture there"),
+        (["content=*.gif"], r"content=\*.gif: no picture there"),
         (["content=zero.png"], r"zero.png is empty \(0 bytes\)"),
         (["+styles.person=text.jpg"], r"text.jpg is not a picture"),
         (["+styles.person=ink.jpg", "content=grey.png"], r"no person in this photograph; it shows"),
@@ -105,6 +161,7 @@ def test_bad_input_ends_in_one_line_and_status_2(
 ) -> None:
     from PIL import Image
 
+    (tmp_path / "empty").mkdir()
     (tmp_path / "zero.png").touch()
     (tmp_path / "text.jpg").write_text("text")
     Image.new("RGB", (96, 64), (128, 128, 128)).save(tmp_path / "grey.png")
@@ -172,3 +229,154 @@ def test_a_finished_run_survives_a_failing_one_in_its_folder(tmp_path: Path) -> 
     done = run("hydra.run.dir=out", "content=nowhere.jpg", folder=tmp_path)
     assert done.returncode == 2
     assert (tmp_path / "out" / "result.png").read_bytes() == b"precious"
+
+
+def photos(folder: Path) -> Path:
+    """Two small photographs and a broken one."""
+    from PIL import Image
+    from skimage import data
+
+    (folder / "photos").mkdir()
+    Image.fromarray(data.astronaut()).resize((128, 128)).save(folder / "photos" / "ann.jpg")
+    Image.fromarray(data.chelsea()).resize((150, 100)).save(folder / "photos" / "cat (1).png")
+    (folder / "photos" / "broken.jpg").write_text("text")
+    return folder
+
+
+def statuses(table: Path) -> dict[str, str]:
+    with table.open(newline="") as file:
+        return {row["run"]: row["status"] for row in csv.DictReader(file)}
+
+
+def test_many_pictures_have_one_result_each_and_a_report(tmp_path: Path) -> None:
+    words = (*TINY, "+styles.background=wave.jpg", "hydra.run.dir=out")
+    done = run("content=photos", *words, folder=photos(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: broken: ")
+    out = tmp_path / "out"
+    expected = {"ann": "finished", "broken": "failed", "cat (1)": "finished"}
+    assert statuses(out / "results.csv") == expected
+    assert (out / "report.html").exists()
+    assert (out / "contact_sheet.png").exists()
+    for name in ("ann", "cat (1)"):
+        assert (out / name / "result.png").exists()
+    # A picture's record makes it again by itself, to the bit.
+    words_of_one = OmegaConf.load(out / "cat (1)" / ".hydra" / "overrides.yaml")
+    again = run(*[str(word) for word in words_of_one], "hydra.run.dir=again", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    results = [folder / "result.png" for folder in (out / "cat (1)", tmp_path / "again")]
+    assert results[0].read_bytes() == results[1].read_bytes()
+    # Mended, it goes on with what failed.
+    (tmp_path / "photos" / "ann.jpg").replace(tmp_path / "photos" / "broken.jpg")
+    done = run("content=photos/*", *words, "resume=true", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is finished already") == 1
+    assert statuses(out / "results.csv") == dict.fromkeys(expected, "finished")
+
+
+def test_a_sweep_over_many_pictures_reports_each_run_and_all(tmp_path: Path) -> None:
+    words = ("-m", "content=photos", "+styles.background=wave.jpg,ink.jpg", "hydra.sweep.dir=s")
+    done = run(*words, *TINY, folder=photos(tmp_path))
+    assert done.returncode == 2
+    assert "error: run 0/broken, run 1/broken: " in done.stderr
+    names = ["ann", "broken", "cat (1)"]
+    assert [*statuses(tmp_path / "s" / "results.csv")] == [f"{n}/{m}" for n in "01" for m in names]
+    assert [*statuses(tmp_path / "s" / "1" / "results.csv")] == names
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    words = ("-m", *TINY, "hydra.sweep.dir=s", "loss.style_weight=10,20,30,40")
+    style = "+styles.person=scream.jpg"
+    assert run(*words, style, folder=tmp_path).returncode == 0
+    folders = [tmp_path / "s" / name for name in "0123"]
+    before = [(folder / "summary.json").stat().st_mtime_ns for folder in folders]
+    # One is unfinished, one has failed; one was painted with other settings.
+    (folders[1] / "summary.json").unlink()
+    (folders[2] / "failed.json").write_text('{"message": "not enough memory"}')
+    other = json.loads((folders[3] / "summary.json").read_text())
+    (folders[3] / "summary.json").write_text(json.dumps({**other, "configuration": "0" * 64}))
+    done = run(*words, style, "resume=true", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is finished already") == 1
+    assert f"{folders[0]} is finished already" in done.stderr
+    after = [(folder / "summary.json").stat().st_mtime_ns for folder in folders]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False, False]
+    assert [*statuses(tmp_path / "s" / "results.csv").values()] == ["finished"] * 4
+    # Without resume nothing is left out; with another setting nothing is taken for finished.
+    done = run(*words, "+styles.person=ink.jpg", "resume=true", folder=tmp_path)
+    assert "is finished already" not in done.stderr
+
+
+def test_an_experiment_runs_without_m_and_takes_other_settings(tmp_path: Path) -> None:
+    done = run(
+        "experiment=blending",
+        *TINY,
+        "styles.person=[ink.jpg,wave.jpg]",
+        "hydra.sweep.dir=s",
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    for number, blend in enumerate(["weighted", "sequential"]):
+        record = OmegaConf.load(tmp_path / "s" / str(number) / ".hydra" / "config.yaml")
+        assert record.blend == blend
+        assert record.styles.person == ["ink.jpg", "wave.jpg"]
+
+
+def test_tensorboard_is_told_of_a_run(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed (.[tensorboard])")
+    words = ("logger=tensorboard", "+styles.person=ink.jpg", "snapshots=[2]", "hydra.run.dir=out")
+    done = run(*words, *TINY, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "out"))
+    events.Reload()
+    with (tmp_path / "out" / "losses.csv").open(newline="") as file:
+        losses = [float(row["total"]) for row in csv.DictReader(file)]
+    assert [event.value for event in events.Scalars("loss/total")] == pytest.approx(losses)
+    assert [event.step for event in events.Images("result")] == [2, 4]
+    assert {"content", "style_canvas"} < set(events.Tags()["images"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "plugin", "options"),
+    [
+        ("joblib", "hydra_joblib_launcher", ["hydra.launcher.n_jobs=2"]),
+        ("submitit_local", "hydra_submitit_launcher", []),
+        pytest.param(
+            "ray",
+            "hydra_ray_launcher",
+            ["+hydra.launcher.ray.init.num_cpus=2"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_runs_side_by_side_are_those_of_a_sequential_sweep(
+    launcher: str, plugin: str, options: list[str], tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
+        pytest.skip(f"the plugin {plugin} is not installed")
+    words = ("-m", *TINY, "content=astronaut,nowhere.jpg", "+styles.person=ink.jpg,wave.jpg")
+    # Sums of several threads are not the same to the bit.
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    parallel = [f"hydra/launcher={launcher}", *options, "hydra.sweep.dir=parallel"]
+    for where in (["hydra.sweep.dir=sequential"], parallel):
+        done = run(*words, *where, folder=tmp_path, **one_thread)
+        assert done.returncode == 2
+        # Failures in other processes are known, and the report is of all runs.
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, done.stderr
+        assert errors[0].startswith("error: run 2, run 3: content 'nowhere.jpg' not found")
+    for name in "01":
+        results = [tmp_path / way / name / "result.png" for way in ("sequential", "parallel")]
+        assert results[0].read_bytes() == results[1].read_bytes()
+    expected = {"0": "finished", "1": "finished", "2": "failed", "3": "failed"}
+    assert statuses(tmp_path / "parallel" / "results.csv") == expected
+    assert (tmp_path / "parallel" / "report.html").exists()
+
+
+def test_a_launcher_that_is_not_installed_says_how_to_install_it() -> None:
+    error = ConfigCompositionException(
+        "Could not find 'hydra/launcher/joblib'\n\nAvailable options in 'hydra/launcher':\n\tbasic"
+    )
+    assert explain(error) == ("hydra/launcher=joblib is not installed: pip install -e '.[joblib]'")

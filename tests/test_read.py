@@ -140,3 +140,26 @@ def test_tiny_pictures_are_refused(width: int, height: int, tmp_path: Path) -> N
     save(Image.new("RGB", (width, height)), tmp_path / "tiny.png")
     with pytest.raises(UserError, match=rf"tiny.png is too small: {width}x{height}"):
         read.content_picture("tiny.png", 512, tmp_path)
+
+
+def test_a_folder_or_pattern_names_many_pictures(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.PNG", "notes.txt", ".hidden.jpg", "below/c.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).touch()
+    both = ["photos/a.jpg", "photos/b.PNG"]
+    assert read.content_files("photos", tmp_path) == both
+    assert read.content_files("photos/", tmp_path) == both
+    absolute = tmp_path / "photos"
+    assert read.content_files(str(absolute), Path("/")) == [f"{absolute}/{n[7:]}" for n in both]
+    assert read.content_files("photos/*.jpg", tmp_path) == ["photos/a.jpg"]
+    found = read.content_files("photos/**/*.jpg", tmp_path)
+    assert found == ["photos/a.jpg", "photos/below/c.jpg"]
+    for one in ("photos/a.jpg", "astronaut", "nowhere.jpg"):
+        assert read.content_files(one, tmp_path) is None
+    with pytest.raises(UserError, match="no picture there"):
+        read.content_files("photos/*.gif", tmp_path)
+
+
+def test_brackets_in_a_name_are_no_pattern_where_there_is_such_a_file(tmp_path: Path) -> None:
+    (tmp_path / "photo [1].png").touch()
+    assert read.content_files("photo [1].png", tmp_path) is None

@@ -5,7 +5,14 @@ import math
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.settings import LossSettings, MethodSettings, OptimizerSettings, Settings
+from pipeline.settings import (
+    LoggerSettings,
+    LossSettings,
+    MethodSettings,
+    OptimizerSettings,
+    Settings,
+    fingerprint,
+)
 
 
 def test_the_defaults_are_in_range() -> None:
@@ -34,3 +41,12 @@ def test_everything_wrong_is_said_at_once() -> None:
     ):
         assert part in message
     assert "\n" not in message
+
+
+def test_a_fingerprint_is_of_what_the_pictures_show() -> None:
+    mark = fingerprint(Settings())
+    assert len(mark) == 64
+    assert fingerprint(Settings(resume=True, logger=LoggerSettings("tensorboard"))) == mark
+    assert fingerprint(Settings(size=511)) != mark
+    assert fingerprint(Settings(loss=LossSettings(style_weight=31))) != mark
+    assert fingerprint(Settings(styles={"person": "ink.jpg"})) != mark

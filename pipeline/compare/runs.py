@@ -78,7 +78,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; name the folder of a run or a sweep")
-        inside = [folder.resolve()] if _is_run(folder) else _runs_below(folder.resolve())
+        inside = _runs_in(folder.resolve())
         if not inside:
             raise UserError(f"no run in {folder}; name the folder of a run or a sweep")
         found |= dict.fromkeys(inside)
@@ -159,19 +159,18 @@ def _read_curve(path: Path) -> list[Point]:
         ]
 
 
-def _is_run(folder: Path) -> bool:
-    names = ("summary.json", "failed.json", ".hydra")
-    return any((folder / name).exists() for name in names)
+def _runs_in(folder: Path) -> list[Path]:
+    """The folder if it is a run, else those below; a run of many pictures is one for each."""
+    if any((folder / name).exists() for name in ("summary.json", "failed.json")):
+        return [folder]
+    below = [run for inner in _folders(folder) for run in _runs_in(inner)]
+    # Hydra makes its folder before the run starts; with nothing else it did not finish.
+    return below or ([folder] if (folder / ".hydra").exists() else [])
 
 
-def _runs_below(folder: Path) -> list[Path]:
-    runs = []
-    for path, below, _ in os.walk(folder):
-        here = Path(path)
-        if _is_run(here):
-            runs.append(here)
-            below.clear()
-    return sorted(runs, key=lambda run: _natural(str(run)))
+def _folders(folder: Path) -> list[Path]:
+    inner = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    return sorted(inner, key=lambda path: _natural(path.name))
 
 
 def _natural(text: str) -> list[tuple[bool, int, str]]:

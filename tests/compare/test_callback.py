@@ -37,7 +37,7 @@ def test_a_sweep_writes_its_comparison(tmp_path: Path) -> None:
         folder=tmp_path,
     )
     assert done.returncode == 2
-    assert "error: run 1: style 'snk.jpg' not found" in done.stderr
+    assert "error: run 1, run 3: style 'snk.jpg' not found" in done.stderr
     with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["finished", "failed"] * 2

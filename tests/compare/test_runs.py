@@ -11,7 +11,7 @@ import pytest
 from pipeline.compare.runs import Point, differing_settings, find_runs, flatten, read_run
 from pipeline.configuration import CONF
 from pipeline.errors import UserError
-from tests.compare.conftest import MakeRun, fail
+from tests.compare.conftest import MakeRun, fail, write_configuration
 
 
 def test_a_finished_run(make_run: MakeRun, tmp_path: Path) -> None:
@@ -99,3 +99,13 @@ def test_flatten() -> None:
 def test_a_wrong_folder_is_answered_without_torch() -> None:
     code = "import sys, pipeline.compare.__main__; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=CONF.parent)
+
+
+def test_a_run_of_many_pictures_is_one_run_a_picture(tmp_path: Path, make_run: MakeRun) -> None:
+    write_configuration(tmp_path / "0", {"content": "photos"}, [])
+    make_run(tmp_path / "0" / "cat")
+    fail(tmp_path / "0" / "dog", "broken", {})
+    write_configuration(tmp_path / "1", {}, [])
+    names = [(run.name, run.status) for run in find_runs([tmp_path])]
+    assert names == [("0/cat", "finished"), ("0/dog", "failed"), ("1", "failed")]
+    assert [run.name for run in find_runs([tmp_path / "0"])] == ["cat", "dog"]

@@ -1,0 +1,129 @@
+"""Loggers: experiment trackers that people use beside the files of a run."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from torch import Tensor
+
+from pipeline.engine import LossRow
+from pipeline.errors import UserError
+
+_TERMS = ("total", "content", "style", "tv")
+
+
+class Logger(Protocol):
+    """Keeps the losses while a run goes on, and its pictures."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End, whatever has happened."""
+        ...
+
+    def advance(self, row: LossRow) -> None:
+        """One iteration is done."""
+        ...
+
+    def show(self, pictures: Mapping[str, Tensor], step: int) -> None:
+        """Keep pictures, name to (1, 3, H, W) in [0, 1], as after ``step`` iterations."""
+        ...
+
+
+class NoLogger:
+    """``logger=none``: keeps nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+
+    def advance(self, row: LossRow) -> None:
+        """One iteration is done."""
+
+    def show(self, pictures: Mapping[str, Tensor], step: int) -> None:
+        """Keep nothing."""
+
+
+class TensorBoard:
+    """``logger=tensorboard``: an event file in the run's folder; replaces an earlier run's.
+
+    Scalars ``loss/total``, ``loss/content``, ``loss/style`` and ``loss/tv``, weighted, over all
+    iterations of all regions and sizes.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise UserError(
+                'logger=tensorboard needs TensorBoard: pip install -e ".[tensorboard]", '
+                "or leave logger=none"
+            )
+        self._folder = folder
+        self._steps = 0
+        self._open: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin; the file is made with the first entry, so that bad input leaves nothing."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        if self._open is not None:
+            self._open.close()
+
+    def advance(self, row: LossRow) -> None:
+        """Write an iteration's losses."""
+        for term in _TERMS:
+            self._writer.add_scalar(f"loss/{term}", getattr(row, term), self._steps)
+        self._steps += 1
+
+    def show(self, pictures: Mapping[str, Tensor], step: int) -> None:
+        """Write pictures."""
+        for name, picture in pictures.items():
+            self._writer.add_image(name, picture[0].clamp(0, 1), step)
+
+    @property
+    def _writer(self) -> Any:
+        if self._open is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            for old in self._folder.glob("events.out.tfevents.*"):
+                old.unlink()
+            self._open = SummaryWriter(str(self._folder))
+        return self._open
+
+
+def logger(name: str, folder: Path) -> Logger:
+    """The logger of that name, ``none`` or ``tensorboard``, for a run's folder.
+
+    Raises:
+        UserError: what it needs is not installed.
+    """
+    return TensorBoard(folder) if name == "tensorboard" else NoLogger()

@@ -1,0 +1,151 @@
+"""Networks, segmentations and targets are computed once a process, and change no bit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline import build
+from pipeline.configuration import compose_settings
+from pipeline.networks import encoders, segmenters
+from pipeline.result import Result
+from pipeline.reuse import Store
+from pipeline.run import stylize
+
+TINY = (
+    "size=96",
+    "optimizer.iterations=4",
+    "optimizer.scales=1",
+    "segmenter=compact",
+    "encoder=compact",
+    "device=cpu",
+    "+styles.person=scream.jpg",
+    "+styles.background=wave.jpg",
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(build, "_targets", Store(512 * 2**20))
+    monkeypatch.setattr(build, "_segmentations", Store(128 * 2**20))
+    build._cached_encoder.cache_clear()
+    build._cached_segmenter.cache_clear()
+    yield
+    build._cached_encoder.cache_clear()
+    build._cached_segmenter.cache_clear()
+
+
+def paint(*overrides: str) -> Result:
+    return stylize(compose_settings([*TINY, *overrides]), Path.cwd())
+
+
+@contextmanager
+def counted_calls() -> Iterator[dict[str, int]]:
+    """Counts forward passes of whole networks."""
+    calls = {"encoder": 0, "segmenter": 0}
+
+    def count(module: nn.Module, *_: Any) -> None:
+        if type(module).__name__ == "PyramidEncoder":
+            calls["encoder"] += 1
+        elif type(module).__name__ == "CompactSegmenter":
+            calls["segmenter"] += 1
+
+    handle = nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    loads: list[str] = []
+
+    def counting(kind: str, load: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*words: Any, **options: Any) -> Any:
+            loads.append(kind)
+            return load(*words, **options)
+
+        return counted
+
+    for module, kind in ((encoders, "encoder"), (segmenters, "segmenter")):
+        monkeypatch.setattr(module, "load", counting(kind, module.load))
+    return loads
+
+
+# Besides the iterations: where the last step led, and each region's distance before and after.
+@pytest.mark.parametrize(
+    ("method", "optimisations", "targets"),
+    # Content and canvas; with the others, content and two styles. In a picture this small both
+    # boxes of composite are the whole frame: its second region finds the first one's content.
+    [("stitch", 1, 2), ("guided", 1, 3), ("composite", 2, 3)],
+)
+def test_a_second_run_only_optimises(
+    method: str, optimisations: int, targets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = count_loads(monkeypatch)
+    with counted_calls() as first:
+        before = paint(f"method={method}")
+    with counted_calls() as second:
+        after = paint(f"method={method}")
+    assert sorted(loads) == ["encoder", "segmenter"]
+    assert first["segmenter"] > 0
+    assert second["segmenter"] == 0
+    optimising = optimisations * (4 + 1)
+    distances = 4
+    assert second["encoder"] == optimising + distances
+    # Stitch's targets are of its canvas; the distances are to the whole styles.
+    styles = 2 if method == "stitch" else 0
+    assert first["encoder"] == second["encoder"] + targets + styles
+    assert_same(before, after)
+
+
+@pytest.mark.parametrize("method", ["stitch", "guided", "composite"])
+def test_no_bit_depends_on_what_was_kept(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Filled by runs that share some, but not all of what the next one needs.
+    paint(f"method={method}", "loss=gatys", "optimizer=adam")
+    paint(f"method={method}", "loss.style_weight=3", "method.propagation=all", "optimizer.scales=2")
+    paint(f"method={method}", "size=112", "segmenter.mirror=false")
+    kept = paint(f"method={method}")
+    monkeypatch.setattr(build, "_targets", Store(0))
+    monkeypatch.setattr(build, "_segmentations", Store(0))
+    assert_same(kept, paint(f"method={method}"))
+
+
+def assert_same(one: Result, other: Result) -> None:
+    assert one.painted is not None
+    assert other.painted is not None
+    assert torch.equal(one.painted, other.painted)
+    assert one.losses == other.losses
+    regions: list[list[Any]] = [
+        [{k: v for k, v in entry.items() if k != "seconds"} for entry in result.summary["regions"]]
+        for result in (one, other)
+    ]
+    assert regions[0] == regions[1]
+
+
+def test_another_picture_or_setting_is_looked_at_anew() -> None:
+    with counted_calls() as calls:
+        paint()
+        once = calls["segmenter"]
+        for override in ("segmenter.mirror=false", "segmenter.refine.radius=7", "size=97"):
+            before = calls["segmenter"]
+            paint(override)
+            assert calls["segmenter"] > before, override
+        before = calls["segmenter"]
+        paint("feather=3")
+    assert calls["segmenter"] == before
+    assert once > 0
+
+
+def test_a_segmentation_can_be_changed_by_whoever_asked_for_it() -> None:
+    settings = compose_settings(TINY)
+    network = build.load_segmenter(settings, torch.device("cpu"), Path.cwd())
+    picture: Tensor = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    first = build.segment_picture(picture, network, settings)
+    names = [*first.probabilities]
+    first.probabilities.clear()
+    assert [*build.segment_picture(picture, network, settings).probabilities] == names

@@ -1,0 +1,54 @@
+"""TensorBoard gets every iteration's losses and the pictures; without it nothing is left."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.engine import LossRow
+from pipeline.errors import UserError
+from pipeline.loggers import NoLogger, logger
+
+
+def test_none_leaves_nothing(tmp_path: Path) -> None:
+    with logger("none", tmp_path) as chosen:
+        chosen.advance(LossRow("person", 1, 0, 6.0, 1.0, 2.0, 3.0))
+        chosen.show({"result": torch.zeros(1, 3, 5, 7)}, 1)
+    assert isinstance(chosen, NoLogger)
+    assert not list(tmp_path.iterdir())
+
+
+def test_losses_and_pictures_are_in_tensorboards_file(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed (.[tensorboard])")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for total in (9.0, 6.0):
+        with logger("tensorboard", tmp_path) as chosen:
+            chosen.advance(LossRow("person", 2, 0, total, 1.0, 2.0, 3.0))
+            chosen.advance(LossRow("person", 1, 0, total / 2, 1.0, 1.0, 1.0))
+            chosen.show({"result": torch.zeros(1, 3, 5, 7)}, 2)
+    # The second run has replaced the first one's file.
+    assert len(list(tmp_path.iterdir())) == 1
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    losses = [(event.step, event.value) for event in events.Scalars("loss/total")]
+    assert losses == [(0, 6.0), (1, 3.0)]
+    assert events.Scalars("loss/tv")[0].value == 3.0
+    (picture,) = events.Images("result")
+    assert (picture.width, picture.height, picture.step) == (7, 5, 2)
+
+
+def test_a_run_that_never_starts_leaves_no_file(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed (.[tensorboard])")
+    with logger("tensorboard", tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_tensorboard_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pip install -e "\.\[tensorboard\]"'):
+        logger("tensorboard", tmp_path)
