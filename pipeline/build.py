@@ -127,6 +127,7 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
         loss.tv_weight,
         {layer: weight / total for layer, weight in zip(layers, layer_weights, strict=True)},
         encoder.content_layers,
+        loss.layout_weight,
     )
     descent = Descent(
         cast(Any, optimizer.name),

@@ -68,6 +68,7 @@ class Objective:
             energy, so that the same weights serve every photograph, style, layer and encoder.
         style_layers: layer to weight w_l; a pyramid's levels share their layer's weight.
         content_layers: layers of the content loss, equally weighted.
+        layout_weight: of `losses.layout_loss`, which counts as content.
     """
 
     kind: Literal["balanced", "gatys"]
@@ -76,6 +77,7 @@ class Objective:
     tv_weight: float
     style_layers: Mapping[str, float]
     content_layers: Sequence[str]
+    layout_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ Progress = Callable[[LossRow], None]
 class _Target:
     """One region's targets at one scale: Gram matrices of each style, weight, content."""
 
+    picture: Tensor
+    mask: Tensor | None
     grams: list[tuple[float, dict[str, Tensor]]]
     gram_masks: dict[str, Tensor | None]
     content: dict[str, Tensor]
@@ -319,6 +323,8 @@ class Engine:
             grams = [(style.weight, self._grams(style, masks, encoded)) for style in guide.styles]
             targets.append(
                 _Target(
+                    picture=content,
+                    mask=guide.mask,
                     grams=[(weight, found) for weight, found in grams if found],
                     gram_masks=masks,
                     content=contents,
@@ -349,13 +355,16 @@ class Engine:
         wanted = {name for target in targets for _, grams in target.grams for name in grams}
         wanted |= {name for target in targets for name in target.content}
         features = self.encoder(shown, [*wanted])
-        content = style = shown.new_zeros(())
+        content = placed = style = shown.new_zeros(())
         for target in targets:
             for name, wanted_features in target.content.items():
                 difference = _CONTENT_LOSS[goal.kind](
                     features[name], wanted_features, target.content_masks[name]
                 )
                 content = content + difference / len(target.content)
+            if goal.layout_weight > 0:
+                layout = losses.layout_loss(shown, target.picture, target.mask)
+                placed = placed + layout
             painted: dict[str, Tensor] = {}
             for weight, grams in target.grams:
                 # A region too small for some layers keeps its strength: the others carry its
@@ -367,7 +376,7 @@ class Engine:
                     distance = _STYLE_LOSS[goal.kind](painted[name], wanted_gram)
                     style = style + weight * share * self._levels[name] * distance
         return (
-            goal.content_weight * content,
+            goal.content_weight * content + goal.layout_weight * placed,
             goal.style_weight * style,
             goal.tv_weight * losses.total_variation(shown, mask),
         )

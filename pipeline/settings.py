@@ -71,6 +71,7 @@ class LossSettings:
     name: str = "balanced"
     content_weight: float = 1.0
     style_weight: float = 30.0
+    layout_weight: float = 4.0
     tv_weight: float = 10.0
     layer_weights: list[float] | None = None
 
@@ -179,6 +180,7 @@ def _problems(settings: Settings) -> list[str]:
         _within("method.margin", method.margin, 0, 4096),
         _within("loss.content_weight", loss.content_weight, 0, 1e12),
         _within("loss.style_weight", loss.style_weight, 0, 1e12),
+        _within("loss.layout_weight", loss.layout_weight, 0, 1e12),
         _within("loss.tv_weight", loss.tv_weight, 0, 1e12),
         _within("optimizer.iterations", optimizer.iterations, 1, 100_000),
         _within("optimizer.scales", optimizer.scales, 1, 8),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline import losses
 from pipeline.engine import Descent, Engine, Guide, Objective, Style
 from pipeline.networks.pyramid import PyramidEncoder
 
@@ -257,3 +258,20 @@ def test_a_guide_without_styles_holds_the_content(
     assert held[-1] < 0.3 * held[0]
     both = content_losses(Guide("disc", [Style(stripes)], disc), Guide("free", [], 1 - disc))
     assert both[0] > held[0]
+
+
+def test_layout_counts_as_content(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    guide = Guide("disc", [Style(stripes)], disc)
+    start = 1 - content
+
+    def first(weight: float) -> float:
+        goal = dataclasses.replace(engine.objective, layout_weight=weight)
+        chosen = dataclasses.replace(engine, objective=goal, descent=Descent("adam", 1, 1, 0.01))
+        return chosen.paint(content, disc, [guide], "d", start=start).curve[0].content
+
+    shown = content + disc * (start - content)
+    expected = losses.layout_loss(shown, content, disc).item()
+    assert first(3.0) - first(0.0) == pytest.approx(3 * expected, rel=1e-3)
+    assert expected > 1

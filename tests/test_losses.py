@@ -72,3 +72,55 @@ def test_total_variation() -> None:
     mask = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
     # Only the lower right pixel counts: 2^2 to the one above, 3^2 to the one on its left.
     assert losses.total_variation(picture, mask).item() == pytest.approx(4 + 9)
+
+
+def halves(left: float, right: float) -> torch.Tensor:
+    picture = torch.full((1, 3, 48, 96), left)
+    picture[..., 48:] = right
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "loss"),
+    [
+        (halves(0.2, 0.8), 0),  # itself
+        (halves(0.5, 0.6), 0),  # less contrast, brighter
+        (halves(0.9, 0.1), 2),  # light where the content is dark
+        (halves(0.5, 0.5), 1),  # nothing of it
+    ],
+)
+def test_layout_by_hand(picture: torch.Tensor, loss: float) -> None:
+    found = losses.layout_loss(picture, halves(0.2, 0.8))
+    assert found.item() == pytest.approx(loss, abs=0.01)
+
+
+def test_layout_ignores_colours_and_what_lies_outside() -> None:
+    content, picture = halves(0.2, 0.8), halves(0.2, 0.8)
+    mask = torch.zeros(1, 1, 48, 96)
+    mask[..., 24:72] = 1
+    # The same luma in other colours: 0.299 r + 0.587 g + 0.114 b.
+    picture[:, 0, :, 48:] -= 0.1 / 0.299
+    picture[:, 1, :, 48:] += 0.1 / 0.587
+    picture[..., :20] = 1
+    assert losses.layout_loss(picture, content, mask).item() == pytest.approx(0, abs=0.01)
+
+
+def test_layout_of_a_flat_content_pulls_nowhere() -> None:
+    picture = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    losses.layout_loss(picture, torch.full((1, 3, 20, 30), 0.5)).backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().max() < 1e-3
+
+
+def test_layout_has_no_grid() -> None:
+    # Disjoint cells would give gradients that are constant inside and jump between them.
+    picture = torch.full((1, 3, 96, 192), 0.5)
+    picture += 0.1 * torch.linspace(0, 1, 192)
+    picture.requires_grad_()
+    losses.layout_loss(
+        picture, halves(0.2, 0.8).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    ).backward()
+    assert picture.grad is not None
+    row = picture.grad[0, 0, 48, 20:80]
+    steps = row.diff().abs()
+    assert steps.max() < 3 * steps.median() + 1e-9

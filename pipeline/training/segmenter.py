@@ -114,7 +114,8 @@ def repeat_factors(examples: Sequence[Example], threshold: float = 0.1) -> np.nd
     factors[0] = 0.5
     found: np.ndarray = np.where(shares, factors, 0.5).max(1)
     exact = [_EXACTNESS.get(example.name.split("_")[0], 1.0) for example in examples]
-    return found * np.array(exact)
+    found *= np.array(exact)
+    return found
 
 
 def _class_shares(labels: pictures.Array) -> np.ndarray:
