@@ -100,7 +100,7 @@ def style_picture(
     scale: float = 1.0,
     crop: Shape | None = None,
 ) -> Tensor:
-    """A style picture: a path relative to ``folder``, else a name in the bundled gallery.
+    """A style picture: a path relative to ``folder``, a name in the bundled gallery, or a sample's.
 
     Arguments, result and errors as for `content_picture`; a gallery name may omit ``.jpg``.
 
@@ -109,7 +109,10 @@ def style_picture(
         scale: enlarges the picture, and so its brushwork, beyond ``size``.
         crop: the box of it to use, cut before it is made to fit.
     """
-    picture = (held or {}).get(source) or open_picture(find_style(source, folder))
+    picture = (held or {}).get(source)
+    if picture is None and source in SAMPLES and not (folder / source).exists():
+        picture = _sample(source)
+    picture = picture or open_picture(find_style(source, folder))
     if crop is not None:
         picture = picture.crop(_pixel_box(crop, picture.size, source))
     fitted = fit(picture, size, source)

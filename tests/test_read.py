@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 
 from pipeline import read
 from pipeline.errors import UserError
+from pipeline.specification import Shape
 
 COLOUR = (200, 100, 50)
 
@@ -163,3 +164,20 @@ def test_a_folder_or_pattern_names_many_pictures(tmp_path: Path) -> None:
 def test_brackets_in_a_name_are_no_pattern_where_there_is_such_a_file(tmp_path: Path) -> None:
     (tmp_path / "photo [1].png").touch()
     assert read.content_files("photo [1].png", tmp_path) is None
+
+
+def test_a_sample_can_be_a_style(tmp_path: Path) -> None:
+    style = read.style_picture("coffee", 100, tmp_path)
+    assert torch.equal(style, read.content_picture("coffee", 100, tmp_path))
+
+
+def test_styles_are_cropped_before_they_are_scaled(tmp_path: Path) -> None:
+    array = np.zeros((80, 200, 3), np.uint8)
+    array[:, 100:] = 255
+    Image.fromarray(array).save(tmp_path / "half.png")
+    for crop in (Shape("box", (0.5, 0, 1, 1)), Shape("box", (100, 0, 200, 80))):
+        style = read.style_picture("half.png", 50, tmp_path, scale=1.5, crop=crop)
+        assert style.shape == (1, 3, 60, 75)
+        assert style.min() == 1
+    with pytest.raises(UserError, match="leaves less than 16 pixels"):
+        read.style_picture("half.png", 50, tmp_path, crop=Shape("box", (0, 0, 0.05, 1)))
