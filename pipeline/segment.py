@@ -1,5 +1,6 @@
 """Segment: which class each pixel of the photograph shows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ def segment(
         picture: (1, 3, H, W) in [0, 1].
         segmenter: (1, 3, h, w) in [0, 1] to class scores (1, 21, h', w').
         sizes: long sides in pixels at which the network sees the picture; what it says is
-            averaged.
+            averaged. Pictures are not enlarged beyond the smallest.
         mirror: average with what it says of the mirrored picture.
         refinement: None leaves the upsampled probabilities as they are.
         min_share: classes under this share of the picture count as not found; their pixels go to
@@ -96,9 +97,15 @@ def segment(
     Returns:
         Probabilities at the picture's own height and width.
     """
-    seen = [_at_size(picture, size) for size in sizes]
+    # Nothing is enlarged, but for a picture smaller than the smallest size: to that.
+    longest = max(max(picture.shape[2:]), min(sizes))
+    views = Counter(min(size, longest) for size in sizes)
     # Probabilities, not labels, are brought up: labels would give steps for edges.
-    full = torch.stack([_probabilities(segmenter, view, picture, mirror) for view in seen]).mean(0)
+    seen = [
+        count * _probabilities(segmenter, _at_size(picture, size), picture, mirror)
+        for size, count in views.items()
+    ]
+    full = torch.stack(seen).sum(0) / len(sizes)
     shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
     names = [VOC_CLASSES[number] for number in found]
@@ -129,10 +136,10 @@ def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Te
 
 def _at_size(picture: Tensor, size: int) -> Tensor:
     scale = size / max(picture.shape[2:])
-    if scale >= 1:
+    if scale == 1:
         return picture
     sides = [max(1, round(side * scale)) for side in picture.shape[2:]]
-    return F.interpolate(picture, sides, mode="bilinear", antialias=True)
+    return F.interpolate(picture, sides, mode="bilinear", antialias=scale < 1)
 
 
 def _probabilities(segmenter: nn.Module, seen: Tensor, picture: Tensor, mirror: bool) -> Tensor:

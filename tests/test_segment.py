@@ -47,7 +47,7 @@ def test_refinement_brings_the_edge_to_the_picture(picture: Tensor) -> None:
     wanted = torch.zeros(61, 83, dtype=torch.bool)
     wanted[10:40, 10:50] = True
     errors = [
-        int(((segment(picture, ByColour(), refinement=r).labels == CAT) != wanted).sum())
+        int(((segment(picture, ByColour(), [83], refinement=r).labels == CAT) != wanted).sum())
         for r in (None, Refinement(32, 1e-4))
     ]
     assert errors[0] > 50
@@ -64,7 +64,7 @@ def test_the_network_sees_at_most_size(picture: Tensor) -> None:
     found = segment(picture, segmenter, sizes=[40])
     assert segmenter.seen == (1, 3, 29, 40)
     assert found.labels.shape == (61, 83)
-    segment(picture, segmenter, sizes=[400])
+    segment(picture, segmenter, sizes=[83, 400])
     assert segmenter.seen == (1, 3, 61, 83)
 
 
@@ -137,3 +137,19 @@ def test_a_class_decided_by_colour_still_shares_its_pixels(picture: Tensor) -> N
     torch.testing.assert_close(total, torch.ones_like(total))
     wrong = [((s.probabilities["cat"] > 0.5) != truth).sum() for s in (found, plain)]
     assert wrong[0] <= wrong[1]
+
+
+def test_small_pictures_are_enlarged_to_the_smallest_size_and_no_further() -> None:
+    seen = []
+
+    class Watching(ByColour):
+        def forward(self, picture: Tensor) -> Tensor:
+            seen.append(max(picture.shape[2:]))
+            return super().forward(picture)
+
+    small = torch.rand(1, 3, 60, 90, generator=torch.Generator().manual_seed(0))
+    segment(small, Watching(), sizes=(120, 160, 200), mirror=False)
+    assert seen == [120]
+    seen.clear()
+    segment(small.repeat(1, 1, 2, 2), Watching(), sizes=(120, 160, 200), mirror=False)
+    assert seen == [120, 160, 180]
