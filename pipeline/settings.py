@@ -51,7 +51,7 @@ class EncoderSettings:
     content_layers: list[str] | None = None
     levels: int | None = None
     pooling: str = "max"
-    padding: str = "replicate"
+    padding: str = "reflect"
 
 
 @dataclass
