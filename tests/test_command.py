@@ -354,7 +354,11 @@ def test_tensorboard_is_told_of_a_run(tmp_path: Path) -> None:
 def test_runs_side_by_side_are_those_of_a_sequential_sweep(
     launcher: str, plugin: str, options: list[str], tmp_path: Path
 ) -> None:
-    if importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
+    # Without any plugin there is no package hydra_plugins either.
+    if not (
+        importlib.util.find_spec("hydra_plugins")
+        and importlib.util.find_spec(f"hydra_plugins.{plugin}")
+    ):
         pytest.skip(f"the plugin {plugin} is not installed")
     words = ("-m", *TINY, "content=astronaut,nowhere.jpg", "+styles.person=ink.jpg,wave.jpg")
     # Sums of several threads are not the same to the bit.

@@ -26,7 +26,7 @@ def load_encoder() -> encoders.LoadedEncoder:
 
     It comes with the package, so that figures taken on different machines compare.
     """
-    return encoders.load("compact", None, torch.device("cpu"))
+    return encoders.load("compact", None, torch.device("cpu"), padding="reflect")
 
 
 @torch.no_grad()
