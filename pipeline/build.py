@@ -11,7 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine, Objective
+from pipeline import precision, processes
+from pipeline.engine import Descent, Engine, Resources
 from pipeline.errors import UserError
 from pipeline.methods import Method, Stylized
 from pipeline.methods.composite import composite
@@ -19,6 +20,7 @@ from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.networks import encoders, segmenters
+from pipeline.objective import Objective
 from pipeline.reuse import Store, digest
 from pipeline.segment import Refinement, Segmentation, segment
 from pipeline.settings import Settings
@@ -138,14 +140,18 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
         optimizer.tolerance,
         frozenset(settings.snapshots),
     )
-    chosen, where = settings.encoder, next(encoder.module.parameters()).device
+    chosen, where = settings.encoder, encoder.module.kernel.device
+    in_numbers = precision.choose(cast(Any, settings.precision), where)
+    team = processes.join(where)
+    resources = Resources(settings.tile, cast(Any, settings.memory), settings.cuda_graph, team)
     return Engine(
-        encoder.module,
+        precision.prepared(encoder.module, in_numbers),
         objective,
         descent,
         cast(Any, settings.method.propagation),
         _targets,
-        (encoder.source, chosen.pooling, chosen.padding, str(where)),
+        (encoder.source, chosen.pooling, chosen.padding, str(where), in_numbers),
+        resources,
     )
 
 

@@ -3,6 +3,7 @@
 Whatever only the user can put right ends in one line on stderr and exit status 2.
 """
 
+import atexit
 import dataclasses
 import functools
 import logging
@@ -10,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -24,7 +26,7 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline import failures
+from pipeline import failures, processes
 from pipeline.compare.callback import write_report
 from pipeline.configuration import CONF, explain, known_keys, nearest
 from pipeline.errors import UserError
@@ -55,6 +57,8 @@ def main() -> None:
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     sweep = any(re.match(r"-m$|--multirun$|\+?experiment=", word) for word in sys.argv)
     sys.argv[1:] = [plain_override(word, sweep) for word in sys.argv[1:]]
+    if processes.rank() > 0:
+        _follow()
     try:
         _start()
     except KeyboardInterrupt:
@@ -72,6 +76,21 @@ def main() -> None:
         sys.exit(1)
     if failed:
         _fail(failures.one_line(failed))
+
+
+def _follow() -> None:
+    """One of several processes, but not the first: its results and what it says are nobody's."""
+    folder = tempfile.mkdtemp(prefix="pipeline-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    own = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra/callbacks=")
+    kept = [word for word in sys.argv[1:] if not word.lstrip("+").startswith(own)]
+    sys.argv[1:] = [
+        *kept,
+        f"hydra.run.dir={folder}",
+        f"hydra.sweep.dir={folder}",
+        "hydra/callbacks=none",
+    ]
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
 
 
 def _task(configuration: DictConfig) -> None:
@@ -149,6 +168,8 @@ def _paint(
     from pipeline.run import run
     from pipeline.summary import is_finished
 
+    if settings.resume and processes.size() > 1:
+        raise UserError("resume=true is for one process; leave out torchrun")
     if settings.resume and is_finished(output, settings):
         log.info("%s is finished already", output)
         return

@@ -1,83 +1,41 @@
 """Stylize: the optimisation that every method shares (Gatys et al. 2016, coarse to fine)."""
 
-import functools
+import logging
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import losses
-from pipeline.masks import Propagation, drop_vanishing, layer_mask
+from pipeline.errors import UserError
+from pipeline.evaluation import Evaluation, gram_sums
+from pipeline.masks import Propagation
+from pipeline.memory import (
+    Memory,
+    affordable_history,
+    choose_tiling,
+    is_out_of_memory,
+    smaller,
+)
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.optimizers import PictureLBFGS
-from pipeline.reuse import Store, digest
+from pipeline.objective import Guide, Objective, Style
+from pipeline.optimizers import Optimizer, PictureAdam, PictureLBFGS
+from pipeline.processes import ALONE, Team
+from pipeline.replay import Arrivals, Replay
+from pipeline.reuse import Store
+from pipeline.targets import TargetMaker, area
+from pipeline.tiles import Tiling
 
-Value = TypeVar("Value")
+log = logging.getLogger(__name__)
 
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
 SMALLEST_SCALE = 48
 #: Iterations over which `Descent.tolerance` looks for progress.
 PATIENCE = 10
-#: Weight of the mean squared excess of pixels over [0, 1], in units of the loss at the start.
-RANGE_WEIGHT = 5.0
-
-
-@dataclass(frozen=True)
-class Style:
-    """One style of a region.
-
-    Attributes:
-        picture: (1, 3, h, w), whose Gram matrices are the target.
-        mask: (1, 1, h, w), where the target's Gram matrices are taken; None: everywhere.
-        weight: of its loss; several styles of a region are pursued at once, each with its own.
-    """
-
-    picture: Tensor
-    mask: Tensor | None = None
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Guide:
-    """What one region shall look like.
-
-    Attributes:
-        region: its name.
-        styles: its styles; none keeps the content there.
-        mask: (1, 1, H, W), where the painted picture's Gram matrices are taken; None: everywhere.
-    """
-
-    region: str
-    styles: Sequence[Style]
-    mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Objective:
-    """Which losses, with which weights.
-
-    ``total = content_weight * content + style_weight * sum_l w_l E_l + tv_weight * variation``
-    (Gatys et al. 2016, eq. 5 and 7: alpha, beta, w_l), summed over the regions.
-
-    Attributes:
-        kind: ``gatys`` for the paper's formulas; ``balanced`` divides each term by its target's
-            energy, so that the same weights serve every photograph, style, layer and encoder.
-        style_layers: layer to weight w_l; a pyramid's levels share their layer's weight.
-        content_layers: layers of the content loss, equally weighted.
-        layout_weight: of `losses.layout_loss`, which counts as content.
-    """
-
-    kind: Literal["balanced", "gatys"]
-    content_weight: float
-    style_weight: float
-    tv_weight: float
-    style_layers: Mapping[str, float]
-    content_layers: Sequence[str]
-    layout_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -136,16 +94,22 @@ class Painting:
 Progress = Callable[[LossRow], None]
 
 
-@dataclass
-class _Target:
-    """One region's targets at one scale: Gram matrices of each style, weight, content."""
+@dataclass(frozen=True)
+class Resources:
+    """With what the arithmetic is done; no setting here changes what is computed.
 
-    picture: Tensor
-    mask: Tensor | None
-    grams: list[tuple[float, dict[str, Tensor]]]
-    gram_masks: dict[str, Tensor | None]
-    content: dict[str, Tensor]
-    content_masks: dict[str, Tensor | None]
+    Attributes:
+        tile: side of tiles in pixels, ``off``, or ``auto``: where the memory would not do
+            (`memory.choose_tiling`).
+        memory: ``low`` halves it, for more time.
+        record: whether a CUDA device's steps are recorded and replayed (`replay.Replay`).
+        team: processes that share the tiles out.
+    """
+
+    tile: int | Literal["auto", "off"] = "off"
+    memory: Memory = "normal"
+    record: bool = True
+    team: Team = ALONE
 
 
 @dataclass
@@ -159,6 +123,7 @@ class Engine:
         propagation: how masks come down to the layers for Gram matrices (`masks.layer_mask`).
         targets: where targets are kept for other engines and pictures; None keeps none.
         identity: what tells the encoder from the others whose targets are kept there.
+        resources: with what the arithmetic is done.
     """
 
     encoder: PyramidEncoder
@@ -167,6 +132,7 @@ class Engine:
     propagation: Propagation = "simple"
     targets: Store | None = None
     identity: Hashable = None
+    resources: Resources = Resources()
     _levels: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -210,25 +176,32 @@ class Engine:
         # A scale of fewer iterations would do no more than blur the picture.
         scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
         factors = _factors(content, scales)
+
+        def record(row: LossRow) -> None:
+            curve.append(row)
+            progress(row)
+
+        def keep(shown: Tensor, count: int) -> None:
+            if count in self.descent.snapshots:
+                kept[count] = content + mask * (_enlarge(shown, content) - content)
+
         for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
-            content_here, mask_here = _shrink(content, factor), _shrink(mask, factor)
+            content_here = _shrink(content, factor)
             if painted is None:
                 begin = content_here if start is None else _shrink(start, factor)
             else:
                 begin = _enlarge(painted, content_here)
-            targets = self._targets(content_here, _shrink_guides(guides, factor), warn=factor == 1)
-
-            def record(row: LossRow) -> None:
-                curve.append(row)
-                progress(row)
-
-            def keep(shown: Tensor) -> None:
-                if len(curve) in self.descent.snapshots:
-                    kept[len(curve)] = content + mask * (_enlarge(shown, content) - content)
-
-            painted = self._descend(
-                begin, content_here, mask_here, targets, iterations, stage, factor, record, keep
+            scale = _Scale(
+                begin,
+                content_here,
+                _shrink(mask, factor),
+                _shrink_guides(guides, factor),
+                iterations,
+                stage,
+                factor,
+                done=len(curve),
             )
+            painted = self._paint_scale(scale, curve, record, keep)
         assert painted is not None
         return Painting(painted, curve, kept)
 
@@ -239,15 +212,21 @@ class Engine:
         The square root of `losses.relative_style_loss`, averaged over the encoder's style layers,
         and over the region's styles by their weights.
         """
-        features = self.encoder(picture, self._levels)
-        masks = self._masks(guide, features, warn=False)
+        tiling = self._tiling(picture)
+        maker = self._maker(tiling)
+        available = self.encoder.sizes(*picture.shape[2:])
+        masks = maker.gram_masks(guide, available, warn=False)
+        sums = gram_sums(
+            self.encoder, picture, {name: [mask] for name, mask in masks.items()}, tiling.side
+        )
+        painted = {
+            name: sums[name][0] / area(mask, available[name]) for name, mask in masks.items()
+        }
+        wanted = maker.grams([(style, [*masks]) for style in guide.styles])
         distances, weights = [], []
-        for style in guide.styles:
-            grams = self._grams(style, masks, {})
+        for style, grams in zip(guide.styles, wanted, strict=True):
             distances += [
-                losses.relative_style_loss(
-                    losses.gram_matrix(features[name], masks[name]), gram
-                ).sqrt()
+                losses.relative_style_loss(painted[name], gram).sqrt()
                 for name, gram in grams.items()
             ]
             weights += [style.weight / max(1, len(grams))] * len(grams)
@@ -262,196 +241,151 @@ class Engine:
         shares[0] = max(1, shares[0] + self.descent.iterations - sum(shares))
         return shares
 
-    def _masks(
-        self, guide: Guide, available: Collection[str], warn: bool
-    ) -> dict[str, Tensor | None]:
-        """Where to take a region's Gram matrices, at the layers that it is large enough for."""
-        names = [name for name in self._levels if name in available]
-        return self._layer_masks(guide.mask, names, guide.region, warn)
-
-    def _grams(
-        self,
-        style: Style,
-        wanted: Collection[str],
-        encoded: dict[int, Mapping[str, Tensor]],
-    ) -> dict[str, Tensor]:
-        """A style's Gram matrices, at the layers that it and the region have.
-
-        Args:
-            style: the style.
-            wanted: the region's layers.
-            encoded: features of the last style picture by its id; one that serves several
-                regions, such as stitch's canvas, is encoded once.
-        """
-
-        def make() -> dict[str, Tensor]:
-            if id(style.picture) not in encoded:
-                encoded.clear()
-                encoded[id(style.picture)] = self.encoder(style.picture, self._levels)
-            features = encoded[id(style.picture)]
-            names = [name for name in wanted if name in features]
-            masks = self._layer_masks(style.mask, names, "of a style", warn=False)
-            return {name: losses.gram_matrix(features[name], m) for name, m in masks.items()}
-
-        return self._reused(make, style.picture, style.mask, (self.propagation, *wanted))
-
-    def _contents(self, content: Tensor) -> tuple[list[str], dict[str, Tensor]]:
-        """The layers that the picture is large enough for, and its features at content layers."""
-        names = [*self._levels, *self.objective.content_layers]
-
-        def make() -> tuple[list[str], dict[str, Tensor]]:
-            features = self.encoder(content, names)
-            wanted = [name for name in self.objective.content_layers if name in features]
-            return [*features], {name: features[name] for name in wanted}
-
-        return self._reused(make, content, None, ("content", *names))
-
-    def _reused(
-        self, make: Callable[[], Value], picture: Tensor, mask: Tensor | None, key: Hashable
-    ) -> Value:
-        if self.targets is None:
-            return make()
-        return self.targets.get((self.identity, digest(picture), digest(mask), key), make)
-
-    @torch.no_grad()
-    def _targets(self, content: Tensor, guides: Sequence[Guide], warn: bool) -> list[_Target]:
-        available, contents = self._contents(content)
-        encoded: dict[int, Mapping[str, Tensor]] = {}
-        targets = []
-        for guide in guides:
-            masks = self._masks(guide, available, warn)
-            grams = [(style.weight, self._grams(style, masks, encoded)) for style in guide.styles]
-            targets.append(
-                _Target(
-                    picture=content,
-                    mask=guide.mask,
-                    grams=[(weight, found) for weight, found in grams if found],
-                    gram_masks=masks,
-                    content=contents,
-                    content_masks={
-                        name: None if guide.mask is None else self._layer_mask(guide.mask, name)
-                        for name in contents
-                    },
-                )
-            )
-        return targets
-
-    def _layer_mask(self, mask: Tensor, name: str, propagation: Propagation = "simple") -> Tensor:
-        return layer_mask(mask, self.encoder.windows(name), propagation)
-
-    def _layer_masks(
-        self, mask: Tensor | None, names: Sequence[str], region: str, warn: bool
-    ) -> dict[str, Tensor | None]:
-        if mask is None:
-            return dict.fromkeys(names)
-        masks = {name: self._layer_mask(mask, name, self.propagation) for name in names}
-        return dict(drop_vanishing(masks, region, warn=warn))
-
-    def _losses(
-        self, shown: Tensor, mask: Tensor, targets: Sequence[_Target]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted content, style and variation losses of the picture as shown."""
-        goal = self.objective
-        wanted = {name for target in targets for _, grams in target.grams for name in grams}
-        wanted |= {name for target in targets for name in target.content}
-        features = self.encoder(shown, [*wanted])
-        content = placed = style = shown.new_zeros(())
-        for target in targets:
-            for name, wanted_features in target.content.items():
-                difference = _CONTENT_LOSS[goal.kind](
-                    features[name], wanted_features, target.content_masks[name]
-                )
-                content = content + difference / len(target.content)
-            if goal.layout_weight > 0:
-                layout = losses.layout_loss(shown, target.picture, target.mask)
-                placed = placed + layout
-            painted: dict[str, Tensor] = {}
-            for weight, grams in target.grams:
-                # A region too small for some layers keeps its strength: the others carry its
-                # weight.
-                share = sum(self._levels.values()) / sum(self._levels[name] for name in grams)
-                for name, wanted_gram in grams.items():
-                    if name not in painted:
-                        painted[name] = losses.gram_matrix(features[name], target.gram_masks[name])
-                    distance = _STYLE_LOSS[goal.kind](painted[name], wanted_gram)
-                    style = style + weight * share * self._levels[name] * distance
-        return (
-            goal.content_weight * content + goal.layout_weight * placed,
-            goal.style_weight * style,
-            goal.tv_weight * losses.total_variation(shown, mask),
+    def _maker(self, tiling: Tiling) -> TargetMaker:
+        return TargetMaker(
+            self.encoder,
+            self.objective,
+            self._levels,
+            self.propagation,
+            self.targets,
+            self.identity,
+            tiling,
         )
+
+    def _tiling(self, picture: Tensor) -> Tiling:
+        have = self.resources
+        layers = [*self._levels, *self.objective.content_layers]
+        height, width = picture.shape[2:]
+        if have.team.size > 1 and have.tile in ("auto", "off"):
+            # Without tiles there would be nothing to share out.
+            return Tiling(-(-max(height, width) // (2 * have.team.size)))
+        return choose_tiling(
+            have.tile, have.memory, self.encoder, height, width, layers, picture.device
+        )
+
+    def _paint_scale(
+        self,
+        scale: "_Scale",
+        curve: list[LossRow],
+        record: Progress,
+        keep: Callable[[Tensor, int], None],
+    ) -> Tensor:
+        """Descend; where the memory does not do, again in smaller tiles."""
+        tiling = self._tiling(scale.content)
+        while True:
+            try:
+                return self._descend(scale, tiling, record, keep)
+            except RuntimeError as error:
+                # Processes that share tiles have to agree on them.
+                if not is_out_of_memory(error) or self.resources.team.size > 1:
+                    raise
+            del curve[scale.done :]
+            tiling = self._smaller(tiling, scale)
+            if scale.content.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _smaller(self, tiling: Tiling, scale: "_Scale") -> Tiling:
+        height, width = scale.content.shape[2:]
+        if self.resources.tile == "off":
+            raise UserError(f"not enough memory for {width}x{height} pixels; use tile=auto")
+        found = smaller(tiling, height, width)
+        if found is None:
+            raise UserError(
+                f"not enough memory for {width}x{height} pixels, even in tiles of {tiling.side}; "
+                "lower size or optimizer.history"
+            )
+        log.warning(
+            "not enough memory for %dx%d pixels; going on in tiles of %d", width, height, found.side
+        )
+        return found
 
     def _descend(
         self,
-        start: Tensor,
-        content: Tensor,
-        mask: Tensor,
-        targets: Sequence[_Target],
-        iterations: int,
-        stage: str,
-        scale: int,
+        scale: "_Scale",
+        tiling: Tiling,
         record: Progress,
-        keep: Callable[[Tensor], None],
+        keep: Callable[[Tensor, int], None],
     ) -> Tensor:
-        painted = start.clone(memory_format=torch.contiguous_format).requires_grad_()
-        best, best_loss, unit = start, math.inf, math.nan
-
-        def show() -> Tensor:
-            return content + mask * (painted - content)
-
-        def evaluate(iteration: int) -> float:
-            nonlocal best, best_loss, unit
-            painted.grad = None
-            terms = self._losses(show(), mask, targets)
-            # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
-            if math.isnan(unit):
-                unit = sum(float(term.detach()) for term in terms)
-            outside = (painted - painted.clamp(0, 1)).square().mean()
-            total = torch.stack([*terms, RANGE_WEIGHT * unit * outside]).sum()
-            total.backward()  # type: ignore[no-untyped-call]
-            values = [float(value.detach()) for value in (total, *terms)]
-            if values[0] < best_loss:
-                best, best_loss = painted.detach().clone(), values[0]
-            record(LossRow(stage, scale, iteration, *values))
-            return values[0]
-
+        have = self.resources
+        targets, kept = self._maker(tiling).make(
+            scale.content, scale.guides, warn=scale.factor == 1
+        )
+        evaluation = Evaluation(
+            self.encoder,
+            self.objective,
+            self._levels,
+            scale.content,
+            scale.mask,
+            targets,
+            kept,
+            tiling,
+            have.team,
+        )
+        painted = scale.start.clone(memory_format=torch.contiguous_format)
         optimizer = self._optimizer(painted)
-        falling: list[float] = []
-        for iteration in range(iterations):
-            optimizer.step(functools.partial(evaluate, iteration))
-            keep(painted.detach().clamp(0, 1))
-            falling.append(best_loss)
-            if self._stalled(falling):
-                break
-        with torch.no_grad():
-            # Where the last step led has not been evaluated yet.
-            last = float(torch.stack(self._losses(show(), mask, targets)).sum())
-            if not last < best_loss:
-                painted.copy_(best)
-            painted.clamp_(0, 1)
-            return show()
+        values = painted.new_zeros(4)
+        totals: list[float] = []
 
-    def _stalled(self, falling: Sequence[float]) -> bool:
-        if self.descent.tolerance == 0 or len(falling) <= PATIENCE:
+        def advance() -> None:
+            terms, gradient = evaluation(painted)
+            values.copy_(terms)
+            optimizer.step(terms[0], gradient)
+
+        def arrived(found: list[float]) -> None:
+            record(LossRow(scale.stage, scale.factor, len(totals), *found))
+            totals.append(found[0])
+
+        replayed = have.record and tiling.side is None and have.team.size == 1
+        step = Replay(advance, painted.device) if replayed else advance
+        arrivals = Arrivals(values, arrived)
+        for iteration in range(scale.iterations):
+            step()
+            arrivals.take()
+            keep(painted.clamp(0, 1), scale.done + iteration + 1)
+            if self._stalled(totals):
+                break
+        arrivals.finish()
+        # Where the last step led has not been evaluated yet.
+        optimizer.best.update(painted, evaluation(painted)[0][0])
+        return scale.content + scale.mask * (optimizer.best.picture.clamp(0, 1) - scale.content)
+
+    def _stalled(self, totals: Sequence[float]) -> bool:
+        if self.descent.tolerance == 0 or len(totals) <= PATIENCE:
             return False
-        before, now = falling[-1 - PATIENCE], falling[-1]
+        before, now = min(totals[:-PATIENCE]), min(totals)
         return before - now < self.descent.tolerance * before
 
-    def _optimizer(self, painted: Tensor) -> PictureLBFGS | torch.optim.Adam:
+    def _optimizer(self, painted: Tensor) -> Optimizer:
         plan = self.descent
         if plan.optimizer == "adam":
-            return torch.optim.Adam([painted], lr=plan.learning_rate)
-        return PictureLBFGS(painted, plan.learning_rate, plan.history)
+            return PictureAdam(painted, plan.learning_rate)
+        history = plan.history
+        if self.resources.team.size == 1:
+            history = affordable_history(history, painted)
+        return PictureLBFGS(painted, plan.learning_rate, history)
 
 
-_CONTENT_LOSS = {
-    "gatys": losses.gatys_content_loss,
-    "balanced": losses.relative_content_loss,
-}
-_STYLE_LOSS = {
-    "gatys": losses.gatys_style_loss,
-    "balanced": losses.relative_style_loss,
-}
+@dataclass(frozen=True)
+class _Scale:
+    """One size of a picture, and what is to be done there.
+
+    Attributes:
+        start, content: (1, 3, h, w) in [0, 1].
+        mask: (1, 1, h, w) in [0, 1].
+        guides: of that size.
+        iterations: to be made here.
+        stage, factor: for the loss curve.
+        done: iterations made before.
+    """
+
+    start: Tensor
+    content: Tensor
+    mask: Tensor
+    guides: Sequence[Guide]
+    iterations: int
+    stage: str
+    factor: int
+    done: int
 
 
 def _factors(content: Tensor, scales: int) -> list[int]:

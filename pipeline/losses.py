@@ -69,10 +69,24 @@ def relative_content_loss(features: Tensor, target: Tensor, mask: Tensor | None 
     """
     if mask is None:
         mask = features.new_ones(1, 1, *features.shape[2:])
-    # A region in the odd last rows, which pooling drops, does not exist at a layer: its loss is 0.
-    mean = (target * mask).sum((2, 3), keepdim=True) / mask.sum().clamp_min(1e-6)
-    energy = ((target - mean).square() * mask).sum()
-    return ((features - target).square() * mask).sum() / (energy + _floor(target, mask))
+    weighed = target * mask
+    energy = content_energy(mask.sum(), weighed.sum((0, 2, 3)), (weighed * target).sum())
+    return ((features - target).square() * mask).sum() / energy
+
+
+def content_energy(weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """What `relative_content_loss` divides by, from sums over the content's features.
+
+    ``sum m (P - mean P)^2``, and a thousandth of ``sum m P^2``: a flat content (a grey wall) has no
+    variance to relate to.
+
+    Args:
+        weight: ``sum m``; 0 for a region in the odd last rows, which pooling drops.
+        first: ``sum m P``, (N,).
+        second: ``sum m P^2``.
+    """
+    variance = second - first.square().sum() / weight.clamp_min(1e-6)
+    return variance.clamp_min(0) + second * 1e-3 + 1e-12
 
 
 def relative_style_loss(gram: Tensor, target: Tensor) -> Tensor:
@@ -145,9 +159,3 @@ def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) ->
     covariance = (ours * theirs * weights).sum()
     variances = (ours.square() * weights).sum() * (theirs.square() * weights).sum()
     return 1 - covariance / (variances + _LEAST_LAYOUT).sqrt()
-
-
-def _floor(target: Tensor, mask: Tensor) -> Tensor:
-    # A flat content (a grey wall) has no variance to relate to; a thousandth of its features'
-    # own energy keeps the ratio finite.
-    return (target.square() * mask).sum() * 1e-3 + 1e-12

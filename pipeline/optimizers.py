@@ -1,9 +1,70 @@
-"""L-BFGS for pictures."""
+"""Optimizers of a picture that never wait for the device.
 
-from collections.abc import Callable
+What depends on the loss is decided by tensors on the device, not by the process, so that steps can
+be queued one after the other, or recorded once and replayed (`pipeline.replay`).
+"""
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Best:
+    """The picture with the lowest loss so far.
+
+    Attributes:
+        picture: as it was then.
+        loss: of it, a scalar; infinite at first.
+    """
+
+    def __init__(self, picture: Tensor) -> None:
+        self.picture = picture.detach().clone()
+        self.loss = picture.new_full((), float("inf"), requires_grad=False)
+
+    def update(self, picture: Tensor, loss: Tensor) -> None:
+        """Keep the picture if its loss is lower."""
+        better = loss < self.loss
+        self.picture.copy_(torch.where(better, picture, self.picture))
+        self.loss.copy_(torch.where(better, loss, self.loss))
+
+
+class Optimizer(Protocol):
+    """Changes a picture so that its loss falls."""
+
+    best: Best
+
+    def step(self, loss: Tensor, gradient: Tensor) -> None:
+        """One step from where the picture is.
+
+        Args:
+            loss: a scalar, of the picture as it is.
+            gradient: as the picture.
+        """
+        ...
+
+
+class PictureAdam:
+    """Adam (Kingma and Ba 2015), as torch has it.
+
+    Args:
+        picture: changed in place.
+        learning_rate: in units of the pixels' range.
+    """
+
+    def __init__(self, picture: Tensor, learning_rate: float) -> None:
+        self.best = Best(picture)
+        self._picture = picture
+        self._adam = torch.optim.Adam(
+            [picture], lr=learning_rate, capturable=picture.device.type == "cuda"
+        )
+
+    @torch.no_grad()
+    def step(self, loss: Tensor, gradient: Tensor) -> None:
+        """As `Optimizer.step`."""
+        self.best.update(self._picture, loss)
+        self._picture.grad = gradient
+        self._adam.step()
 
 
 class PictureLBFGS:
@@ -15,8 +76,11 @@ class PictureLBFGS:
     moves them by more than ``largest_step`` on average. And when the loss rises far above the
     best so far, it goes back there and forgets the curvature, where others diverge.
 
+    The direction comes from the compact form of Byrd, Nocedal and Schnabel 1994 (theorem 2.2): all
+    pairs are read twice, by two matrix products, instead of one after the other.
+
     Args:
-        picture: the parameter, contiguous, changed in place.
+        picture: changed in place.
         learning_rate: multiplies the quasi-Newton step.
         history: pairs remembered, at twice the picture's memory each.
         first_step, largest_step: root mean square over the pixels that have a gradient, in units
@@ -31,77 +95,95 @@ class PictureLBFGS:
         first_step: float = 0.01,
         largest_step: float = 0.1,
     ) -> None:
-        self.picture = picture
-        self.learning_rate = learning_rate
-        self.history = history
-        self.first_step = first_step
-        self.largest_step = largest_step
-        self._best_loss = float("inf")
-        self._best = picture.detach().clone()
-        self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # step, gradient change, 1 / (s y)
-        self._last: tuple[Tensor, Tensor] | None = None  # step, gradient before it
+        flat = picture.detach().flatten()
+        # Apple's MPS has no doubles.
+        exact = torch.float32 if flat.device.type == "mps" else torch.float64
+        self.best = Best(picture)
+        self._picture, self._history = picture, history
+        self._learning_rate, self._largest_step = learning_rate, largest_step
+        self._first_step = flat.new_full((), first_step)
+        # A ring of pairs: steps s and the changes y of the gradient over them.
+        self._steps = flat.new_zeros(history, len(flat))
+        self._changes = flat.new_zeros(history, len(flat))
+        self._newest = torch.zeros((), dtype=torch.int64, device=flat.device)
+        self._valid = torch.zeros(history, dtype=torch.bool, device=flat.device)
+        self._step_by_change = flat.new_zeros(history, history, dtype=exact)  # s_i y_j
+        self._change_by_change = flat.new_zeros(history, history, dtype=exact)  # y_i y_j
+        self._scale = flat.new_zeros((), dtype=exact)  # s y / y y of the newest pair
+        self._moved = torch.zeros((), dtype=torch.bool, device=flat.device)
+        self._last_step = torch.zeros_like(flat)
+        self._last_gradient = torch.zeros_like(flat)
 
     @torch.no_grad()
-    def step(self, evaluate: Callable[[], float]) -> None:
-        """One iteration.
-
-        Args:
-            evaluate: computes the loss of the picture as it is, fills ``picture.grad`` and returns
-                the loss.
-        """
-        with torch.enable_grad():
-            loss = evaluate()
-        assert self.picture.grad is not None
-        if loss < self._best_loss:
-            self._best_loss = loss
-            self._best.copy_(self.picture)
-        elif not loss <= 2 * self._best_loss:  # so that NaN, too, goes back
-            self._go_back()
-            return
-        gradient = self.picture.grad.flatten()
-        self._remember(gradient)
+    def step(self, loss: Tensor, gradient: Tensor) -> None:
+        """As `Optimizer.step`."""
+        gradient = gradient.flatten()
+        # So that NaN, too, goes back.
+        lost = ~(loss <= 2 * self.best.loss)
+        self.best.update(self._picture, loss)
+        self._valid.logical_and_(~lost)
+        self._first_step.copy_(torch.where(lost, self._first_step / 2, self._first_step))
+        self._remember(gradient, self._moved & ~lost)
         direction = self._direction(gradient)
         moving = (gradient != 0).sum().clamp_min(1)
-        size = (direction.square().sum() / moving).sqrt()
-        if self._pairs:
-            direction = direction * (self.learning_rate * self._limit(size, self.largest_step))
-        else:
-            direction = direction * (self.learning_rate * self.first_step / size.clamp_min(1e-20))
-        self._last = (direction, gradient.clone())
-        self.picture.add_(direction.view_as(self.picture))
+        size = (direction.square().sum() / moving).sqrt().clamp_min(1e-20)
+        length = torch.where(
+            self._valid.any(),
+            self._learning_rate * (self._largest_step / size).clamp_max(1),
+            self._learning_rate * self._first_step / size,
+        )
+        step = torch.where(lost, 0, direction * length)
+        self._moved.copy_(~lost)
+        self._last_step.copy_(step)
+        self._last_gradient.copy_(gradient)
+        moved = self._picture + step.view_as(self._picture)
+        self._picture.copy_(torch.where(lost, self.best.picture, moved))
 
-    @staticmethod
-    def _limit(size: Tensor, largest: float) -> Tensor:
-        return (largest / size.clamp_min(1e-20)).clamp_max(1)
-
-    def _remember(self, gradient: Tensor) -> None:
-        if self._last is None:
-            return
-        step, before = self._last
-        change = gradient - before
+    def _remember(self, gradient: Tensor, moved: Tensor) -> None:
+        """Put the last step and what it did to the gradient into the ring."""
+        step, change = self._last_step, gradient - self._last_gradient
         curvature = step @ change
         # Without positive curvature the pair would turn descent into ascent.
-        if float(curvature) > 1e-10 * float(change.norm() * step.norm()):
-            self._pairs.append((step, change, 1 / curvature))
-            del self._pairs[: -self.history]
+        good = moved & (curvature > 1e-10 * change.norm() * step.norm())
+        here = self._newest.copy_((self._newest + 1) % self._history).view(1)
+        # Zeros for a pair that is no good: NaN would spoil sums even with a weight of 0.
+        step, change = (torch.where(good, vector, 0) for vector in (step, change))
+        self._steps.index_copy_(0, here, step[None])
+        self._changes.index_copy_(0, here, change[None])
+        self._valid.index_copy_(0, here, good.view(1))
+        exact = self._scale.dtype
+        self._step_by_change.index_copy_(0, here, (self._changes @ step).to(exact)[None])
+        self._step_by_change.index_copy_(1, here, (self._steps @ change).to(exact)[:, None])
+        among_changes = (self._changes @ change).to(exact)
+        self._change_by_change.index_copy_(0, here, among_changes[None])
+        self._change_by_change.index_copy_(1, here, among_changes[:, None])
+        scale = curvature / change.square().sum()
+        self._scale.copy_(torch.where(good, scale.to(exact), self._scale))
 
     def _direction(self, gradient: Tensor) -> Tensor:
-        direction = -gradient
-        if not self._pairs:
-            return direction
-        shares = []
-        for step, change, inverse in reversed(self._pairs):
-            share = inverse * (step @ direction)
-            direction = direction - share * change
-            shares.append(share)
-        _, change, inverse = self._pairs[-1]
-        direction = direction / (inverse * (change @ change))
-        for (step, change, inverse), share in zip(self._pairs, reversed(shares), strict=True):
-            direction = direction + (share - inverse * (change @ direction)) * step
-        return direction
+        """Minus the inverse Hessian's estimate times the gradient; minus the gradient at first."""
+        exact = self._scale.dtype
+        age = torch.arange(1, self._history + 1, device=gradient.device)
+        order = (self._newest + age) % self._history  # from the oldest to the newest
+        valid = self._valid[order]
+        both = valid[:, None] & valid
 
-    def _go_back(self) -> None:
-        self.picture.copy_(self._best)
-        self._pairs.clear()
-        self._last = None
-        self.first_step /= 2
+        def ordered(products: Tensor) -> Tensor:
+            return torch.where(both, products[order][:, order], 0)
+
+        by_change = ordered(self._step_by_change)
+        upper = by_change.triu() + torch.diag((~valid).to(exact))
+        steps = torch.where(valid, (self._steps @ gradient)[order].to(exact), 0)[:, None]
+        changes = torch.where(valid, (self._changes @ gradient)[order].to(exact), 0)[:, None]
+        solve = torch.linalg.solve_triangular
+        first = solve(upper, steps, upper=True)
+        middle = by_change.diagonal()[:, None] * first - self._scale * changes
+        middle = middle + self._scale * (ordered(self._change_by_change) @ first)
+        second = solve(upper.T, middle, upper=False)
+        ring = torch.empty_like(order).index_copy_(0, order, age - 1)
+        any_valid = valid.any()
+        scale = torch.where(any_valid, self._scale, 1).to(gradient.dtype)
+        along_changes = (self._scale * first)[ring, 0].to(gradient.dtype)
+        along_steps = second[ring, 0].to(gradient.dtype)
+        found: Tensor = along_changes @ self._changes - along_steps @ self._steps
+        return found.sub_(scale * gradient)

@@ -20,6 +20,7 @@ from pipeline import (
     device,
     loggers,
     own_regions,
+    processes,
     read,
     regions,
     specification,
@@ -27,10 +28,11 @@ from pipeline import (
     write,
 )
 from pipeline.blend import blend
-from pipeline.engine import Engine, Guide, LossRow, Progress, Style
+from pipeline.engine import Engine, LossRow, Progress
 from pipeline.methods import Scene
 from pipeline.methods.stitch import style_canvas
 from pipeline.networks import encoders
+from pipeline.objective import Guide, Style
 from pipeline.progress import Bar, print_hint, print_regions, print_result
 from pipeline.result import Result
 from pipeline.segment import Segmentation
@@ -133,7 +135,7 @@ def stylize(
         UserError: the input cannot be used.
     """
     clock = clock or Clock()
-    where = device.choose(settings.device)
+    where = processes.own_device(device.choose(settings.device))
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
     folder = _Folder(start, held or {}, where)

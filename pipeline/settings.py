@@ -116,6 +116,11 @@ class Settings:
     size: int = 512
     feather: float = 2.0
     device: str = "auto"
+    precision: str = "auto"
+    # off, auto, or a side in pixels.
+    tile: Any = "auto"
+    memory: str = "normal"
+    cuda_graph: bool = True
     segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     method: MethodSettings = field(default_factory=MethodSettings)
@@ -160,6 +165,9 @@ def _problems(settings: Settings) -> list[str]:
         _one_of("encoder.padding", encoder.padding, ["replicate", "zeros", "reflect"]),
         _one_of("blend", settings.blend, ["weighted", "sequential"]),
         _one_of("color", settings.color, [*specification.COLORS]),
+        _one_of("precision", settings.precision, ["auto", "float32", "tf32", "bfloat16"]),
+        _one_of("memory", settings.memory, ["normal", "low"]),
+        _tile(settings.tile),
         _one_of("unstyled", settings.unstyled, ["keep", "free"]),
         _one_of("method.name", method.name, ["stitch", "composite", "guided", "global"]),
         _one_of("method.propagation", method.propagation, ["simple", "inside", "all"]),
@@ -234,6 +242,14 @@ def _problems_of_regions_and_styles(settings: Settings) -> list[str]:
 
 def _one_of(key: str, value: str, choices: list[str]) -> str:
     return "" if value in choices else f"{key}={value} is not one of {', '.join(choices)}"
+
+
+def _tile(tile: Any) -> str:
+    if tile in ("auto", "off"):
+        return ""
+    if isinstance(tile, bool) or not isinstance(tile, int):
+        return f"tile={tile} is not auto, off or a number of pixels"
+    return _within("tile", tile, 64, 16384)
 
 
 def _within(key: str, value: float, low: float, high: float) -> str:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline import color
-from pipeline.engine import Style
 from pipeline.errors import UserError
+from pipeline.objective import Style
 from pipeline.regions import class_masks, region_masks, surroundings
 from pipeline.segment import Segmentation
 from pipeline.specification import StyleChoice

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pipeline import losses
-from pipeline.engine import Descent, Engine, Guide, Objective, Style
+from pipeline.engine import Descent, Engine
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.objective import Guide, Objective, Style
 
 
 def objective(kind: str = "balanced", style_weight: float = 10.0) -> Objective:

@@ -289,8 +289,9 @@ def style_distance(folder: Path, style: Path) -> float:
     """Of the person in a result, under the bundled encoder."""
     import torch
 
-    from pipeline.engine import Descent, Engine, Guide, Objective, Style
+    from pipeline.engine import Descent, Engine
     from pipeline.networks import encoders
+    from pipeline.objective import Guide, Objective, Style
     from pipeline.read import array_to_tensor
 
     encoder = encoders.load("compact", None, torch.device("cpu"))

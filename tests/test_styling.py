@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from pipeline import styling
-from pipeline.engine import Style
 from pipeline.errors import UserError
+from pipeline.objective import Style
 from pipeline.segment import Segmentation
 from pipeline.specification import StyleChoice
 from pipeline.styling import StylePicture

@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.engine import Engine, Guide, LossRow, Painting, Progress, Style
+from pipeline.engine import Engine, LossRow, Painting, Progress
+from pipeline.objective import Guide, Style
 from pipeline.regions import Box, surroundings
 
 

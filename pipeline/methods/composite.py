@@ -12,8 +12,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from pipeline.engine import Engine, Guide, LossRow, Progress
+from pipeline.engine import Engine, LossRow, Progress
 from pipeline.methods import Scene, Stylized
+from pipeline.objective import Guide
 
 
 def composite(

@@ -7,8 +7,9 @@ in the content's layout, guided takes it from the whole style picture, or from a
 composite optimises once a region, guided optimises once.
 """
 
-from pipeline.engine import Engine, Guide, Progress
+from pipeline.engine import Engine, Progress
 from pipeline.methods import Scene, Stylized, paint_at_once
+from pipeline.objective import Guide
 
 
 def guided(scene: Scene, engine: Engine, progress: Progress, *, margin: int) -> Stylized:

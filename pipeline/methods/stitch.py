@@ -14,8 +14,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.engine import Engine, Guide, Progress, Style
+from pipeline.engine import Engine, Progress
 from pipeline.methods import Scene, Stylized, paint_at_once
+from pipeline.objective import Guide, Style
 from pipeline.regions import surroundings
 
 #: How far a style is shrunk to fit a small region; smaller, its strokes would turn into noise.

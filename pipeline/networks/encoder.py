@@ -1,17 +1,22 @@
 """Encoders: plain convolutional stacks whose layers are read out by name."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.networks.convolution import convolve_rectified
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PoolingKind = Literal["max", "average"]
 PaddingKind = Literal["zeros", "replicate", "reflect"]
+
+#: Is shown a layer's name and features, and returns the features for the layers behind it.
+Reader = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,91 @@ class Encoder(nn.Module):
         Raises:
             KeyError: for a layer the encoder does not have.
         """
-        wanted = {self.index[layer]: layer for layer in layers}
         found: dict[str, Tensor] = {}
-        hidden = (picture - self.mean) / self.std
-        for position, module in enumerate(self.features[: max(wanted) + 1]):
-            if _too_small(module, min(hidden.shape[2:])):
-                break
-            hidden = module(hidden)
-            if position in wanted:
-                found[wanted[position]] = hidden
+
+        def keep(layer: str, features: Tensor) -> Tensor:
+            found[layer] = features
+            return features
+
+        self.read(self.normalise(picture), layers, keep)
         return found
+
+    def normalise(self, picture: Tensor) -> Tensor:
+        """What the first convolution sees of (B, 3, H, W) in [0, 1], in the weights' precision."""
+        weight = next(self.features.parameters(), self.mean)
+        shown = ((picture - self.mean) / self.std).to(weight.dtype)
+        if weight.is_contiguous():
+            return shown
+        return shown.contiguous(memory_format=torch.channels_last)
+
+    def read(
+        self,
+        features: Tensor,
+        layers: Collection[str],
+        reader: Reader,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Tensor:
+        """Show the named layers to a reader, one after the other.
+
+        Args:
+            features: (B, N, H, W), what the layer at position ``start`` takes; for the first one
+                the picture, normalised.
+            layers: names of the layers to show. Nothing behind the deepest one is computed.
+            reader: is called with each of them.
+            start, stop: positions (`index`) of the first layer to compute and of the first one
+                not to; None: all.
+
+        Returns:
+            The features of the last layer computed.
+        """
+        wanted = {self.index[layer]: layer for layer in layers}
+        stop = max(wanted, default=-1) + 1 if stop is None else stop
+        position = start
+        while position < stop:
+            module = self.features[position]
+            if _too_small(module, min(features.shape[2:])):
+                break
+            if position not in wanted and position + 1 < stop and self._frozen_pair(position):
+                position += 1
+                assert isinstance(module, nn.Conv2d)
+                features = convolve_rectified(features, module)
+            else:
+                features = module(features)
+            if position in wanted:
+                features = reader(wanted[position], features)
+            position += 1
+        return features
+
+    def _frozen_pair(self, position: int) -> bool:
+        """Whether here is a convolution of fixed weights and, next, a ReLU."""
+        module = self.features[position]
+        return (
+            isinstance(module, nn.Conv2d)
+            and not module.weight.requires_grad
+            and isinstance(self.features[position + 1], nn.ReLU)
+        )
+
+    def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
+        """Rows and columns of each layer's features, of the layers that a picture is enough for."""
+        found: dict[str, tuple[int, int]] = {}
+        for layer, module in zip(self.index, self.features, strict=True):
+            if _too_small(module, min(height, width)):
+                break
+            if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+                kernel, stride, padding = _geometry(module)
+                height, width = (
+                    (side + 2 * padding - kernel) // stride + 1 for side in (height, width)
+                )
+            found[layer] = height, width
+        return found
+
+    def channels(self, layer: str) -> int:
+        """How many channels a layer has."""
+        for module in reversed(self.features[: self.index[layer] + 1]):
+            if isinstance(module, nn.Conv2d):
+                return module.out_channels
+        return len(self.mean.flatten())
 
     def windows(self, layer: str) -> list[Window]:
         """The windows of the convolutions and poolings up to and including ``layer``, in order.
@@ -113,9 +193,13 @@ class Encoder(nn.Module):
         found = []
         for module in self.features[: self.index[layer] + 1]:
             if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-                sizes = (module.kernel_size, module.stride, module.padding)
-                found.append(Window(*(_single(size) for size in sizes)))
+                found.append(Window(*_geometry(module)))
         return found
+
+
+def _geometry(module: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, int, int]:
+    """Kernel, stride and padding."""
+    return _single(module.kernel_size), _single(module.stride), _single(module.padding)
 
 
 def _too_small(module: nn.Module, side: int) -> bool:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.networks.encoder import Encoder, Window
 
+# Levels with a shorter side than this, in pixels, do not exist.
+_SMALLEST_LEVEL = 16
 # The binomial filter of Burt and Adelson 1983, at half size.
 _HALVING = Window(kernel=4, stride=2, padding=1)
 
@@ -44,16 +46,48 @@ class PyramidEncoder(nn.Module):
         Levels at which the picture is smaller than 16 pixels on a side are left out.
         """
         found: dict[str, Tensor] = {}
+        wanted = self.by_level(layers)
+        deepest = max((level for level, names in wanted.items() if names), default=0)
+        for level, shown in enumerate(self.pyramid(picture, deepest + 1)):
+            if names := wanted[level]:
+                features = self.encoder(shown, [*names])
+                found |= {names[layer]: tensor for layer, tensor in features.items()}
+        return {name: found[name] for name in layers if name in found}
+
+    def pyramid(self, picture: Tensor, levels: int | None = None) -> list[Tensor]:
+        """The picture at all sizes that it is large enough for, (B, 3, H, W) first.
+
+        Args:
+            picture: (B, 3, H, W).
+            levels: the number of sizes at most; None: all.
+        """
+        pictures = [picture]
+        for _ in range(1, self.levels if levels is None else levels):
+            smaller = self._halve(pictures[-1])
+            if min(smaller.shape[2:]) < _SMALLEST_LEVEL:
+                break
+            pictures.append(smaller)
+        return pictures
+
+    def by_level(self, names: Collection[str]) -> dict[int, dict[str, str]]:
+        """Level to the encoder's layers wanted there, each with its name on that level."""
+        wanted: dict[int, dict[str, str]] = {level: {} for level in range(self.levels)}
+        for name in names:
+            layer, level = _split(name)
+            wanted[level][layer] = name
+        return wanted
+
+    def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the layers on all levels; as `Encoder.sizes`."""
+        found: dict[str, tuple[int, int]] = {}
         for level in range(self.levels):
             if level > 0:
-                picture = self._halve(picture)
-            wanted = {_split(name)[0]: name for name in layers if _split(name)[1] == level}
-            if min(picture.shape[2:]) < 16 and level > 0:
-                break
-            if wanted:
-                features = self.encoder(picture, wanted)
-                found |= {name: features[layer] for layer, name in wanted.items()}
-        return {name: found[name] for name in layers if name in found}
+                height, width = (side // 2 for side in (height, width))
+                if min(height, width) < _SMALLEST_LEVEL:
+                    break
+            for layer, size in self.encoder.sizes(height, width).items():
+                found[layer if level == 0 else f"{layer}/{2**level}"] = size
+        return found
 
     def windows(self, name: str) -> list[Window]:
         """The windows between the picture and the named layer (`Encoder.windows`)."""

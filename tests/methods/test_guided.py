@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine, Guide, Objective, Style
+from pipeline.engine import Descent, Engine
 from pipeline.methods import Scene
 from pipeline.methods.guided import guided
 from pipeline.methods.whole import whole
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.objective import Guide, Objective, Style
 
 
 @pytest.fixture

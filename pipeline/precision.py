@@ -1,0 +1,68 @@
+"""Precision: in which numbers an encoder computes."""
+
+import copy
+from typing import Literal
+
+import torch
+from torch import nn
+
+from pipeline.networks.pyramid import PyramidEncoder
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+
+#: First generation of NVIDIA's devices (Ampere) with bfloat16 and TF32 in its matrix units.
+_AMPERE = (8, 0)
+_CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+
+
+def choose(precision: Precision, device: torch.device) -> Precision:
+    """What ``auto`` means on a device: bfloat16 where its matrix units have it, else float32."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if has_fast_bfloat16(device) else "float32"
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether products of bfloat16 are faster there than those of float32."""
+    if device.type == "cuda":
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= _AMPERE
+    if device.type == "cpu":
+        return any(_cpu_capabilities().get(name, False) for name in _CPU_INSTRUCTIONS)
+    return False
+
+
+def _cpu_capabilities() -> dict[str, bool]:
+    # Public since torch 2.9 or so; before that the same was known under private names.
+    if hasattr(torch.cpu, "get_capabilities"):
+        return dict(torch.cpu.get_capabilities())
+    found = {}
+    for name, question in zip(
+        _CPU_INSTRUCTIONS, ("_is_avx512_bf16_supported", "_is_amx_tile_supported"), strict=True
+    ):
+        ask = getattr(torch.cpu, question, None)
+        found[name] = bool(ask is not None and ask())
+    return found
+
+
+def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:
+    """A copy of an encoder that computes in a precision, channels last in memory.
+
+    Pictures go in, and sums come out, in float32 all the same; only features are held in half
+    precision. With channels last a unit's features lie side by side, as convolutions and Gram
+    matrices want them.
+
+    Args:
+        encoder: in float32.
+        precision: not ``auto``. ``tf32`` and ``float32`` set, for the whole process, whether
+            CUDA's convolutions and products may round their factors to 10 bits.
+    """
+    device = encoder.kernel.device
+    if device.type == "cuda" and precision in ("tf32", "float32"):
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    ready = copy.deepcopy(encoder)
+    for module in ready.encoder.features:
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype).to(memory_format=torch.channels_last)
+    return ready

@@ -1,0 +1,152 @@
+"""The gradient in tiles is the whole picture's."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision import models
+
+from pipeline import losses
+from pipeline.evaluation import Evaluation
+from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.objective import Guide, Objective, Style
+from pipeline.optimizers import PictureLBFGS
+from pipeline.targets import TargetMaker
+from pipeline.tiles import WHOLE, Tiling
+from tests.conftest import tiny_features
+
+
+def vgg() -> PyramidEncoder:
+    """VGG-13's layers up to relu3_1 with an eighth of the channels, on two levels."""
+    torch.manual_seed(0)
+    features = models.vgg.make_layers([8, 8, "M", 16, 16, "M", 32]).requires_grad_(False)
+    return PyramidEncoder(Encoder(features, padding="reflect"), 2)
+
+
+def alexnet() -> PyramidEncoder:
+    """A stride of 4, overlapping pooling."""
+    torch.manual_seed(0)
+    features = models.AlexNet().features[:8].requires_grad_(False)
+    return PyramidEncoder(Encoder(features, padding="zeros"), 1)
+
+
+ENCODERS = {
+    "tiny": (lambda: PyramidEncoder(Encoder(tiny_features()), 3), ["relu1_1", "relu2_1"]),
+    "vgg": (vgg, ["relu1_1", "relu2_1", "relu3_1"]),
+    "alexnet": (alexnet, ["relu1_1", "relu2_1", "relu3_1"]),
+}
+
+
+def evaluation(
+    encoder: PyramidEncoder,
+    layers: Sequence[str],
+    content: Tensor,
+    guides: Sequence[Guide],
+    mask: Tensor,
+    tiling: Tiling,
+    kind: str = "balanced",
+) -> Evaluation:
+    goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
+    weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
+    targets, kept = TargetMaker(encoder, goal, weights, tiling=tiling).make(content, guides, False)
+    return Evaluation(encoder, goal, weights, content, mask, targets, kept, tiling)
+
+
+def scene(height: int, width: int) -> tuple[Tensor, list[Guide], Tensor]:
+    """Two regions, one of them in two styles, and one that is held; their union."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(channels: int, *size: int) -> Tensor:
+        # Smooth, so that few units lie at a ReLU's kink, where rounding decides on gradients.
+        fine = torch.rand(1, channels, *size, generator=generator)
+        return torch.nn.functional.avg_pool2d(fine, 5, 1, 2, count_include_pad=False)
+
+    content = noise(3, height, width)
+    first = (noise(1, height, width) * 2 - 0.5).clamp(0, 1)
+    first[..., : width // 4] = 0
+    second = torch.minimum(1 - first, (noise(1, height, width) > 0.5).float())
+    style, other = noise(3, 90, 120), noise(3, height, width)
+    return (
+        content,
+        [
+            Guide("first", [Style(style, weight=0.4), Style(other, second, 0.6)], first),
+            Guide("second", [Style(style)], second),
+            Guide("held", [], 1 - first),
+        ],
+        (first + second).clamp(0, 1),
+    )
+
+
+@pytest.mark.parametrize("kind", ["balanced", "gatys"])
+@pytest.mark.parametrize("name", [*ENCODERS])
+@pytest.mark.parametrize(("height", "width"), [(131, 97), (80, 144)])
+def test_tiles_have_the_whole_pictures_gradient(
+    name: str, kind: str, height: int, width: int
+) -> None:
+    make, layers = ENCODERS[name]
+    encoder = make()
+    content, guides, mask = scene(height, width)
+    painted = content + 0.1 * torch.randn(content.shape, generator=torch.Generator().manual_seed(5))
+    poolings = [p + 1 for layer, p in encoder.encoder.index.items() if layer.startswith("pool")]
+
+    def evaluate(tiling: Tiling) -> tuple[Tensor, Tensor]:
+        return evaluation(encoder, layers, content, guides, mask, tiling, kind)(painted)
+
+    terms, gradient = evaluate(WHOLE)
+    assert terms[0] == pytest.approx(terms[1:].sum().item(), rel=0.5)
+    tilings = [Tiling(40), Tiling(70), *(Tiling(48, stop) for stop in poolings)]
+    for tiling in tilings:
+        found_terms, found = evaluate(tiling)
+        torch.testing.assert_close(found_terms, terms, rtol=1e-4, atol=0)
+        assert (found - gradient).norm() < 1e-4 * gradient.norm(), tiling
+
+
+def test_the_gradient_is_that_of_the_losses_as_written() -> None:
+    content, guides, _ = scene(61, 83)
+    encoder = PyramidEncoder(Encoder(tiny_features()), 1)
+    layers, guide = ["relu1_1", "relu2_1"], Guide("a", guides[0].styles[:1], guides[0].mask)
+    assert guide.mask is not None
+    painted = (content + 0.05).requires_grad_()
+    picture = guide.styles[0].picture
+    features, wanted = encoder(painted, layers), encoder(picture, layers)
+    kept, half = encoder(content, layers), torch.nn.functional.avg_pool2d(guide.mask, 2)
+    expected = losses.layout_loss(painted, content, guide.mask) * 4
+    expected = expected + 10 * losses.total_variation(painted, torch.ones_like(guide.mask))
+    for layer, mask in (("relu1_1", guide.mask), ("relu2_1", half)):
+        gram = losses.gram_matrix(features[layer], mask)
+        style = losses.relative_style_loss(gram, losses.gram_matrix(wanted[layer]))
+        expected = expected + 30 * 0.4 * style
+        content_loss = losses.relative_content_loss(features[layer], kept[layer], mask)
+        expected = expected + content_loss / 2
+    (gradient,) = torch.autograd.grad(expected, painted)
+    everywhere = torch.ones_like(guide.mask)
+    terms, found = evaluation(encoder, layers, content, [guide], everywhere, WHOLE)(painted)
+    assert terms[1:].sum().item() == pytest.approx(expected.item(), rel=1e-4)
+    torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-6)
+
+
+class Refuse(TorchDispatchMode):
+    """Refuses operations that make the process wait for a device's values."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "equal", "item")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        assert func.overloadpacket.__name__ not in self.WAITING, func
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_iteration_never_waits_for_the_device() -> None:
+    content, guides, mask = scene(61, 83)
+    evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE)
+    painted = content.clone()
+    optimizer = PictureLBFGS(painted)
+    with Refuse():
+        for _ in range(3):
+            terms, gradient = evaluate(painted)
+            optimizer.step(terms[0], gradient)
+    assert not torch.equal(painted, content)
+    with pytest.raises(AssertionError), Refuse():
+        float(terms[0])
