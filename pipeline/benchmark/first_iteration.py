@@ -1,0 +1,35 @@
+"""First iteration: ``python -m pipeline.benchmark.first_iteration BEGAN OVERRIDE...``.
+
+Does what ``python -m pipeline OVERRIDE...`` does until the first iteration is done, prints the
+seconds since ``BEGAN`` (of `time.time`, before the process was started) and ends.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from pipeline.configuration import compose_settings
+from pipeline.errors import UserError
+
+
+def main(words: list[str]) -> None:
+    """The command; exits with 2 where the user has to put something right."""
+    began = float(words[0])
+    try:
+        settings = compose_settings(words[1:])
+        # As in the command: composition comes first, then what imports torch.
+        from pipeline.engine import LossRow
+        from pipeline.run import stylize
+
+        def watch(row: LossRow) -> None:
+            print(f"{time.time() - began:.4f}")
+            sys.exit()
+
+        stylize(settings, Path.cwd(), watch=watch)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

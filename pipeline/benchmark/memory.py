@@ -1,0 +1,222 @@
+"""Memory: the peak of one run, in a process of its own, ``python -m pipeline.benchmark.memory``.
+
+A process's peak never falls, so that each variant is measured in a fresh one, which prints JSON.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.benchmark import bench as benches
+from pipeline.benchmark import textbook, timing
+from pipeline.benchmark.bench import EQUAL_WORK, Bench
+from pipeline.benchmark.report import Comparison, Figure, Target
+from pipeline.errors import UserError
+
+TEXTBOOK = "textbook"
+
+# Small, so that what it leaves behind is no part of what a run needs.
+_WARM_SIZE = 32
+
+
+def memory(bench: Bench) -> list[Comparison]:
+    """Peak memory of equal work, the engine's against the textbook's."""
+    return [
+        _against_textbook(bench, size)
+        for size in bench.sizes(cpu=[512], cuda=[512, 1024], quick=128)
+    ]
+
+
+def _against_textbook(bench: Bench, size: int) -> Comparison:
+    overrides = [*EQUAL_WORK, *bench.vgg19_overrides()]
+    iterations = 3 if bench.quick else 12
+    found = {
+        "engine": in_a_child(bench, size, iterations, overrides),
+        TEXTBOOK: in_a_child(bench, size, iterations, None),
+    }
+    return _comparison("memory", size, iterations, found, 1.0, {"engine": overrides})
+
+
+def memory_low(bench: Bench) -> list[Comparison]:
+    """Peak memory and time of an iteration with ``memory=low``, against normal."""
+    return [
+        saving(bench, size, ["memory=normal"], ["memory=low"])
+        for size in bench.sizes(cpu=[512], cuda=[512, 1024], quick=128)
+    ]
+
+
+def saving(bench: Bench, size: int, normal: Sequence[str], low: Sequence[str]) -> Comparison:
+    """Peak memory and time of two ways to run the same, equal to the textbook's work.
+
+    Args:
+        bench: where.
+        size: side of the picture in pixels.
+        normal, low: overrides of the two.
+    """
+    settings = {
+        side: [*EQUAL_WORK, *bench.vgg19_overrides(), *overrides]
+        for side, overrides in (("low", low), ("normal", normal))
+    }
+    iterations = 3 if bench.quick else 12
+    found = {
+        side: in_a_child(bench, size, iterations, overrides) for side, overrides in settings.items()
+    }
+    of_peaks = _comparison("memory-low", size, iterations, found, 0.5, settings)
+    few, many = bench.few_and_many
+    scene = benches.whole_frame(size, bench.where)
+    samples = timing.alternate(
+        {
+            side: timing.per_iteration(
+                benches.prepare_engine(bench, overrides, scene), bench.where, few, many
+            )
+            for side, overrides in settings.items()
+        },
+        bench.repeats,
+    )
+    ratios = timing.ratios(samples["low"], samples["normal"])
+    figure = Figure(
+        f"memory-low, {size} px: time of an iteration",
+        statistics.median(samples["low"]),
+        "s",
+        statistics.median(samples["normal"]),
+        ratios["of_medians"],
+        Target("ratio", "at most", 1.4),
+    )
+    return Comparison(
+        "memory-low",
+        [*of_peaks.figures, figure],
+        samples,
+        settings,
+        {**of_peaks.details, "low_by_normal": ratios},
+    )
+
+
+def _comparison(
+    name: str,
+    size: int,
+    iterations: int,
+    found: dict[str, dict[str, float]],
+    bound: float,
+    settings: dict[str, list[str]],
+) -> Comparison:
+    ours, theirs = (entry["bytes"] / 2**20 for entry in found.values())
+    figure = Figure(
+        f"{name}, {size} px: peak",
+        ours,
+        "MiB",
+        theirs,
+        ours / theirs if theirs > 0 else None,
+        Target("ratio", "at most", bound),
+    )
+    details = {"size": size, "network": "vgg19", "iterations": iterations, "peaks": found}
+    return Comparison(name, [figure], settings=settings, details=details)
+
+
+def in_a_child(
+    bench: Bench, size: int, iterations: int, overrides: Sequence[str] | None
+) -> dict[str, float]:
+    """The peak memory of one run in a fresh process.
+
+    Args:
+        bench: where, and with which weights.
+        size: side of the picture in pixels.
+        iterations: of the run.
+        overrides: the engine's settings; None: the textbook's loop.
+
+    Returns:
+        ``bytes``: the peak above what was held before the run, when everything had been imported,
+        loaded and used once on a small picture; ``before`` and ``peak``: the two it comes from.
+
+    Raises:
+        UserError: the run failed; with its last line.
+    """
+    if bench.where.type == "cuda":
+        torch.cuda.empty_cache()
+    task = {
+        "device": str(bench.where),
+        "size": size,
+        "iterations": iterations,
+        "overrides": None if overrides is None else [*overrides],
+        "vgg19": str(bench.vgg19),
+    }
+    command = [sys.executable, "-m", "pipeline.benchmark.memory", json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError((done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _measure(task: dict[str, Any]) -> dict[str, float]:
+    where = torch.device(task["device"])
+    bench = Bench(where, quick=True, size=None, vgg19=Path(task["vgg19"]), official=False)
+    prepared = {size: _prepare(bench, size, task) for size in (_WARM_SIZE, task["size"])}
+    prepared[_WARM_SIZE]()
+    timing.synchronise(where)
+    _forget_peak(where)
+    before = _held(where)
+    prepared[task["size"]]()
+    timing.synchronise(where)
+    peak = _peak(where)
+    return {"bytes": peak - before, "before": before, "peak": peak}
+
+
+def _prepare(bench: Bench, size: int, task: dict[str, Any]) -> timing.Work:
+    scene = benches.whole_frame(size, bench.where)
+    if task["overrides"] is None:
+        stack = textbook.vgg19(bench.vgg19, bench.where)
+        style = benches.style_picture(size, bench.where)
+        return benches.prepare_textbook(stack, scene.content, style)(task["iterations"])
+    return benches.prepare_engine(bench, task["overrides"], scene)(task["iterations"])
+
+
+def _forget_peak(where: torch.device) -> None:
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+    elif where.type == "mps":
+        torch.mps.empty_cache()
+    else:
+        try:
+            # Linux: the largest resident size begins anew at the present one.
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return
+
+
+def _held(where: torch.device) -> int:
+    if where.type == "cuda":
+        return torch.cuda.memory_allocated(where)
+    if where.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    return _peak(where)
+
+
+def _peak(where: torch.device) -> int:
+    """Bytes: the largest amount so far; on MPS what its pool has grown to, which never shrinks."""
+    if where.type == "cuda":
+        return torch.cuda.max_memory_allocated(where)
+    if where.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage: on Linux a child's begins with the peak of the process that started it.
+        lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        if lines:
+            return int(lines[0].split()[1]) * 1024
+    import resource  # Windows has none
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_measure(json.loads(sys.argv[1]))))
+    except UserError as error:
+        sys.exit(str(error))
