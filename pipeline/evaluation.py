@@ -67,9 +67,8 @@ class Part:
         return readings.units(self.mask(mask, layer), weight.dtype)
 
 
-def parts(encoder: Encoder, picture: Tensor, deepest: str, side: int | None) -> list[Part]:
+def parts(encoder: Encoder, height: int, width: int, deepest: str, side: int | None) -> list[Part]:
     """The tiles of a level's picture for layers up to the deepest; ``side`` as `Tiling.side`."""
-    height, width = picture.shape[2:]
     windows = encoder.windows(deepest)
     tiles = grid(height, width, side, total_stride(windows), halo(windows))
     return [Part(encoder, tile, encoder.sizes(height, width)) for tile in tiles]
@@ -103,7 +102,8 @@ def tile_features(
         if not layers:
             continue
         deepest = _deepest(encoder.encoder, layers)
-        for part in parts(encoder.encoder, shown, deepest, side):
+        height, width = shown.shape[2:]
+        for part in parts(encoder.encoder, height, width, deepest, side):
             found = encoder.encoder(part.tile.seen.cut(shown), [*layers])
             yield part, {layer: (name, found[layer]) for layer, name in layers.items()}
 
@@ -149,35 +149,50 @@ def whole_features(
     return whole
 
 
+@dataclass(frozen=True)
+class ContentSums:
+    """Sums over a content's features, which tell its loss's scale (`losses.content_energy`).
+
+    Attributes:
+        weight: ``sum m``.
+        first: ``sum m F``, (N,).
+        second: ``sum m F^2``.
+    """
+
+    weight: Tensor
+    first: Tensor
+    second: Tensor
+
+    @staticmethod
+    def of(features: Tensor, mask: Tensor | None) -> "ContentSums":
+        """Of (1, N, H, W), with a mask (1, 1, H, W) or everywhere."""
+        exact = features.float() if features.dtype.itemsize < 4 else features
+        if mask is None:
+            mask = exact.new_ones(1, 1, *features.shape[2:])
+        weighed = exact * mask
+        return ContentSums(mask.sum(), weighed.sum((0, 2, 3)), (weighed * exact).sum())
+
+    def __add__(self, other: "ContentSums") -> "ContentSums":
+        return ContentSums(
+            self.weight + other.weight, self.first + other.first, self.second + other.second
+        )
+
+
 def content_sums(
     encoder: PyramidEncoder,
     picture: Tensor,
     masks: Mapping[str, Sequence[Tensor | None]],
     side: int | None = None,
-) -> dict[str, list[tuple[Tensor, Tensor, Tensor]]]:
-    """Sums over features that tell a content loss's scale (`losses.content_energy`).
-
-    Arguments as `gram_sums`.
-
-    Returns:
-        Layer to, for each mask, ``sum m``, ``sum m F`` (N,) and ``sum m F^2``.
-    """
-    sums: dict[str, list[Tensor]] = {}
+) -> dict[str, list[ContentSums]]:
+    """Layer to the sums for each mask; arguments as `gram_sums`."""
+    sums: dict[str, list[ContentSums]] = {}
     for part, found in tile_features(encoder, picture, [*masks], side):
         for layer, (name, features) in found.items():
-            exact = features.float() if features.dtype.itemsize < 4 else features
-            one = exact.new_ones(1, 1, *features.shape[2:])
-            flat: list[Tensor] = []
-            for mask in masks[name]:
-                local = part.mask(mask, layer)
-                weights = one if local is None else local
-                weighed = exact * weights
-                flat += [weights.sum(), weighed.sum((0, 2, 3)), (weighed * exact).sum()]
-            _add(sums, name, flat)
-    return {
-        name: [(flat[k], flat[k + 1], flat[k + 2]) for k in range(0, len(flat), 3)]
-        for name, flat in sums.items()
-    }
+            here = [ContentSums.of(features, part.mask(mask, layer)) for mask in masks[name]]
+            if name in sums:
+                here = [before + now for before, now in zip(sums[name], here, strict=True)]
+            sums[name] = here
+    return sums
 
 
 def _read(
@@ -261,11 +276,12 @@ class Evaluation:
         return self._tiling.side is not None or self._team.size > 1
 
     def _whole_readings(self) -> dict[int, dict[str, Reading]]:
-        contents = self._encoder.pyramid(self._content, max(self._names, default=0) + 1)
+        height, width = self._content.shape[2:]
         found = {}
         for level, names in self._names.items():
             deepest = _deepest(self._encoder.encoder, names)
-            (part,) = parts(self._encoder.encoder, contents[level], deepest, None)
+            size = height >> level, width >> level
+            (part,) = parts(self._encoder.encoder, *size, deepest, None)
             found[level] = {
                 layer: self._reading(part, layer, name, self._kept.get(name))
                 for layer, name in names.items()
@@ -404,7 +420,8 @@ class _Level:
         self._behind = {layer: n for layer, n in names.items() if position[layer] >= self._stop}
         self._border = next(layer for layer, p in position.items() if p == self._stop - 1)
         side = evaluation._tiling.side
-        self._parts = parts(encoder, picture, self._border, side)
+        height, width = picture.shape[2:]
+        self._parts = parts(encoder, height, width, self._border, side)
         # Zeros, so that a process without a tile of this level has sums, too.
         masks = evaluation._gram_masks
         self._sums = Sums(
@@ -457,7 +474,8 @@ class _Level:
         if self._boundary is None:
             return
         self._boundary.requires_grad_()
-        (part,) = parts(self._encoder, self._picture, self._border, None)
+        height, width = self._picture.shape[2:]
+        (part,) = parts(self._encoder, height, width, self._border, None)
         taken = {
             layer: self._evaluation._reading(part, layer, name, self._evaluation._kept.get(name))
             for layer, name in self._behind.items()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline import losses
-from pipeline.evaluation import content_sums, gram_sums, whole_features
+from pipeline.evaluation import ContentSums, content_sums, gram_sums, whole_features
 from pipeline.masks import Propagation, drop_vanishing, layer_mask
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Guide, Objective, Style, Target
@@ -61,7 +61,8 @@ class TargetMaker:
             {name: self._layer_mask(guide.mask, name, "simple") for name in layers}
             for guide in guides
         ]
-        factors = self._content_factors(content, content_masks)
+        kept = self._kept(content, layers)
+        factors = self._content_factors(content, content_masks, kept)
         masks = [self.gram_masks(guide, available, warn) for guide in guides]
         grams = iter(
             self.grams(
@@ -90,7 +91,7 @@ class TargetMaker:
                     content_factors=factors[number],
                 )
             )
-        return targets, self._kept(content, layers)
+        return targets, kept
 
     def gram_masks(
         self, guide: Guide, available: Collection[str], warn: bool
@@ -134,25 +135,28 @@ class TargetMaker:
         ]
 
     def _content_factors(
-        self, content: Tensor, masks: Sequence[Mapping[str, Tensor | None]]
+        self,
+        content: Tensor,
+        masks: Sequence[Mapping[str, Tensor | None]],
+        kept: Mapping[str, Tensor],
     ) -> list[dict[str, Tensor]]:
         """For each region, what its content sums are multiplied with."""
         layers = [*masks[0]]
         if self.objective.kind == "gatys":
             return [dict.fromkeys(layers, content.new_tensor(0.5)) for _ in masks]
-
-        def make() -> dict[str, list[Tensor]]:
-            wanted = {layer: [mask[layer] for mask in masks] for layer in layers}
-            sums = content_sums(self.encoder, content, wanted, self.tiling.side)
-            return {
-                layer: [1 / losses.content_energy(*three) for three in found]
-                for layer, found in sums.items()
-            }
-
-        found = self._reused(
-            make, [content, *(m[layer] for layer in layers for m in masks)], ("factors", *layers)
-        )
-        return [{layer: found[layer][k] for layer in layers} for k in range(len(masks))]
+        wanted = {layer: [mask[layer] for mask in masks] for layer in layers}
+        sums = {
+            layer: [ContentSums.of(kept[layer], mask) for mask in wanted.pop(layer)]
+            for layer in layers
+            if layer in kept
+        }
+        if wanted:
+            sums |= content_sums(self.encoder, content, wanted, self.tiling.side)
+        energies = {
+            layer: [losses.content_energy(s.weight, s.first, s.second) for s in found]
+            for layer, found in sums.items()
+        }
+        return [{layer: 1 / energies[layer][k] for layer in layers} for k in range(len(masks))]
 
     def _kept(self, content: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """The content's features, of layers that are not computed in tiles."""

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import losses
-from pipeline.engine import Descent, Engine
+from pipeline import evaluation, losses
+from pipeline.engine import Descent, Engine, Resources
+from pipeline.errors import UserError
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Guide, Objective, Style
 
@@ -276,3 +277,79 @@ def test_layout_counts_as_content(
     expected = losses.layout_loss(shown, content, disc).item()
     assert first(3.0) - first(0.0) == pytest.approx(3 * expected, rel=1e-3)
     assert expected > 1
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, largest: int | None) -> list[int | None]:
+    """Evaluations of more than so many pixels a side fail; what sides were tried."""
+    tried: list[int | None] = []
+
+    class Short(evaluation.Evaluation):
+        def __call__(self, painted: Tensor) -> tuple[Tensor, Tensor]:
+            if not tried or tried[-1] != self._tiling.side:
+                tried.append(self._tiling.side)
+            if largest is None or (self._tiling.side or 10_000) > largest:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().__call__(painted)
+
+    monkeypatch.setattr("pipeline.engine.Evaluation", Short)
+    monkeypatch.setattr("pipeline.memory.SMALLEST_TILE", 16)
+    return tried
+
+
+@pytest.fixture
+def cutting(encoder: PyramidEncoder) -> Engine:
+    descent = Descent("lbfgs", 6, 1, 1.0)
+    return Engine(encoder, objective(), descent, resources=Resources(tile="auto"))
+
+
+def test_short_of_memory_it_goes_on_in_tiles(
+    cutting: Engine,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guide = Guide("disc", [Style(stripes)], disc)
+    expected = cutting.paint(content, disc, [guide], "disc")
+    tried = short_of_memory(monkeypatch, 25)
+    found = cutting.paint(content, disc, [guide], "disc")
+    assert tried == [None, 42, 21]
+    assert "83x61 pixels; going on in tiles of 21" in caplog.text
+    assert len(found.curve) == 6
+    assert found.curve[-1].total == pytest.approx(expected.curve[-1].total, rel=1e-3)
+
+
+def test_where_no_tile_fits_it_says_what_to_do(
+    cutting: Engine,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guide = Guide("disc", [Style(stripes)], disc)
+    tried = short_of_memory(monkeypatch, None)
+    with pytest.raises(UserError, match="even in tiles of 21; lower size"):
+        cutting.paint(content, disc, [guide], "disc")
+    assert tried == [None, 42, 21]
+    uncut = dataclasses.replace(cutting, resources=Resources(tile="off"))
+    with pytest.raises(UserError, match="use tile=auto"):
+        uncut.paint(content, disc, [guide], "disc")
+
+
+@pytest.mark.parametrize("memory", ["normal", "low"])
+@pytest.mark.parametrize("tile", ["off", 32])
+def test_tiles_paint_the_same_picture(
+    encoder: PyramidEncoder, stripes: Tensor, tile: str | int, memory: str
+) -> None:
+    content = torch.rand(1, 3, 260, 301, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(1, 1, 260, 301)
+    guides = [Guide("all", [Style(stripes)], mask)]
+    engine = Engine(encoder, objective(), Descent("lbfgs", 4, 1, 1.0))
+    expected = engine.paint(content, mask, guides, "all").picture
+    cut = dataclasses.replace(engine, resources=Resources(tile=tile, memory=memory))
+    found = cut.paint(content, mask, guides, "all").picture
+    assert (found - content).abs().mean() > 0.005
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    distances = [e.style_distance(found, guides[0]) for e in (engine, cut)]
+    assert distances[0] == pytest.approx(distances[1], rel=1e-4)

@@ -15,9 +15,10 @@ from torchvision import models
 from pipeline import build, read
 from pipeline.benchmark import textbook
 from pipeline.configuration import compose_settings
-from pipeline.engine import Engine, Style
+from pipeline.engine import Engine
 from pipeline.methods import Scene, Stylized
 from pipeline.networks import encoders, weights
+from pipeline.objective import Style
 from pipeline.settings import Settings
 
 _STYLES = ("scream.jpg", "wave.jpg", "mosaic.jpg")

@@ -14,8 +14,8 @@ from pipeline.benchmark import bench as benches
 from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
-from pipeline.engine import Guide
 from pipeline.methods import Scene
+from pipeline.objective import Guide
 
 # Real weights; random ones would say nothing of how near pictures are.
 _PLAIN = ("encoder=compact", "method=global")
