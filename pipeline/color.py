@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Rec. 601, the Y of YIQ, as Gatys et al. 2016b.
-_LUMA = (0.299, 0.587, 0.114)
+#: Rec. 601, the Y of YIQ, as Gatys et al. 2016b.
+LUMA = (0.299, 0.587, 0.114)
 # Of the variance of colours in [0, 1]: flat pictures have singular covariances.
 _LEAST_VARIANCE = 1e-5
 
 
 def luminance(picture: Tensor) -> Tensor:
     """(1, 1, H, W) in [0, 1], the luma of (1, 3, H, W)."""
-    return (picture * picture.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    weights = picture.new_tensor(LUMA)[None]
+    return (weights @ picture.flatten(2)).view(-1, 1, *picture.shape[2:])
 
 
 def grey(picture: Tensor) -> Tensor:

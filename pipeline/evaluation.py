@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline import losses, readings
+from pipeline.color import LUMA, luminance
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Objective, Sums, Target, content_term, style_term
@@ -24,6 +25,8 @@ from pipeline.tiles import WHOLE, Tile, Tiling, grid, halo, total_stride
 
 #: Weight of the mean squared excess of pixels over [0, 1], in units of the loss at the start.
 RANGE_WEIGHT = 5.0
+#: Rows of a picture whose variation is taken at once.
+_BAND = 256
 
 
 @dataclass(frozen=True)
@@ -309,14 +312,14 @@ class Evaluation:
             (4,), the total loss and its content, style and variation terms, weighted; and the
             total's gradient, as ``painted``.
         """
-        painted = painted.detach().requires_grad_()
+        if self._in_tiles:
+            with torch.no_grad():
+                return self._evaluate_in_tiles(painted)
         with torch.enable_grad():
-            shown = self._content + self._mask * (painted - self._content)
-            if self._in_tiles:
-                return self._evaluate_in_tiles(painted, shown)
-            return self._evaluate_whole(painted, shown)
+            return self._evaluate_whole(painted.detach().requires_grad_())
 
-    def _evaluate_whole(self, painted: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate_whole(self, painted: Tensor) -> tuple[Tensor, Tensor]:
+        shown = self._content + self._mask * (painted - self._content)
         sums = Sums()
         pictures = self._encoder.pyramid(shown, max(self._names, default=0) + 1)
         for level, names in self._names.items():
@@ -348,40 +351,86 @@ class Evaluation:
             self._unit = terms.sum()
         with torch.no_grad():
             # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
-            outside = painted - painted.clamp(0, 1)
-            penalty = RANGE_WEIGHT * self._unit * outside.square().mean()
-            outside *= RANGE_WEIGHT * self._unit * 2 / outside.numel()
-            gradient = gradient + outside
+            outside = painted.clamp(0, 1).sub_(painted).flatten()
+            strength = RANGE_WEIGHT * self._unit / len(outside)
+            penalty = strength * (outside @ outside)
+            gradient.view(-1).addcmul_(outside, strength, value=-2)
             return torch.cat([(terms.sum() + penalty)[None], terms]), gradient
 
-    def _evaluate_in_tiles(self, painted: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate_in_tiles(self, painted: Tensor) -> tuple[Tensor, Tensor]:
+        # Whole pictures are large here: as few as can be, and none kept by autograd.
+        shown = painted - self._content
+        shown = shown.mul_(self._mask).add_(self._content)
         pictures = self._encoder.pyramid(shown, max(self._names, default=0) + 1)
-        pictures = [pictures[level] for level in self._names]
         levels = [
-            _Level(self, names, picture.detach(), content)
-            for names, picture, content in zip(
-                self._names.values(), pictures, self._content_pictures(), strict=True
+            _Level(self, names, pictures[level], content)
+            for (level, names), content in zip(
+                self._names.items(), self._content_pictures(), strict=True
             )
         ]
         for level in levels:
             level.read_tiles()
         self._team.add_up([gram for level in levels for gram in level.grams()])
         sums = Sums()
-        for level in levels:
-            level.read_whole(sums)
-        style = style_term(self._objective, self._weights, self._targets, sums.grams)
-        content = content_term(self._objective, self._targets, sums.contents)
-        if (style + content).requires_grad:
-            (style + content).backward()  # type: ignore[no-untyped-call]
-        found = [level.gradient() for level in levels]
-        self._team.add_up([tensor for pair in found for tensor in pair])
-        content = content.detach() + torch.stack([share for _, share in found]).sum()
-        terms = self._pixel_terms(shown)
-        (gradient,) = torch.autograd.grad(
-            [terms.sum(), *pictures], painted, [None, *(upstream for upstream, _ in found)]
-        )
+        with torch.enable_grad():
+            for level in levels:
+                level.read_whole(sums)
+            style = style_term(self._objective, self._weights, self._targets, sums.grams)
+            content = content_term(self._objective, self._targets, sums.contents)
+            if (style + content).requires_grad:
+                (style + content).backward()  # type: ignore[no-untyped-call]
+            found = dict(zip(self._names, [level.gradient() for level in levels], strict=True))
+        del levels
+        self._team.add_up([tensor for pair in found.values() for tensor in pair])
+        content = content.detach() + torch.stack([share for _, share in found.values()]).sum()
+        gradients = {number: gradient for number, (gradient, _) in found.items()}
+        gradient = self._down_the_pyramid(pictures, gradients)
+        del pictures, gradients, found
+        terms = self._pixel_terms_by_bands(shown, gradient)
         features = torch.stack([content, style.detach(), torch.zeros_like(content)])
-        return self._total(painted, terms.detach() + features.to(terms), gradient)
+        return self._total(painted, terms + features.to(terms), gradient.mul_(self._mask))
+
+    def _down_the_pyramid(
+        self, pictures: Sequence[Tensor], gradients: Mapping[int, Tensor]
+    ) -> Tensor:
+        """The gradient with respect to the full size, of those with respect to the levels."""
+        total: Tensor | None = None
+        for number in range(len(pictures) - 1, -1, -1):
+            own = gradients.get(number)
+            if total is not None:
+                finer = pictures[number].detach().requires_grad_()
+                with torch.enable_grad():
+                    (coarser,) = self._encoder.pyramid(finer, 2)[1:]
+                (total,) = torch.autograd.grad(coarser, finer, total)
+                own = total if own is None else own.add_(total)
+            total = own
+        assert total is not None
+        return total
+
+    def _pixel_terms_by_bands(self, shown: Tensor, gradient: Tensor) -> Tensor:
+        """As `_pixel_terms`, a band of rows at a time; adds the gradient to ``gradient``."""
+        goal, zero = self._objective, shown.new_zeros(())
+        layout, variation = zero, zero
+        if goal.layout_weight > 0:
+            luma = luminance(shown).requires_grad_()
+            with torch.enable_grad():
+                for target in self._targets:
+                    wanted = luminance(self._content)
+                    layout = layout + losses.layout_of_luma(luma, wanted, target.mask)
+                (found,) = torch.autograd.grad(goal.layout_weight * layout, luma)
+            for channel, weight in enumerate(LUMA):
+                gradient[:, channel : channel + 1].add_(found, alpha=weight)
+        weights = losses.variation_weights(self._mask)
+        for top in range(0, shown.shape[2], _BAND):
+            band = slice(top, top + _BAND + 1)
+            part = shown[..., band, :].detach().requires_grad_()
+            with torch.enable_grad():
+                sums = losses.variation_sums(part, self._mask[..., band, :], _BAND)
+                share = (torch.stack(sums) / weights).sum()
+                (found,) = torch.autograd.grad(goal.tv_weight * share, part)
+            gradient[..., band, :].add_(found)
+            variation = variation + share.detach()
+        return torch.stack([goal.layout_weight * layout.detach(), zero, goal.tv_weight * variation])
 
     def _content_pictures(self) -> list[Tensor | None]:
         """The content on each level, if features of it are computed again for every tile."""
@@ -489,7 +538,7 @@ class _Level:
         content = self._picture.new_zeros(())
         for part in evaluation._team.share(self._parts):
             box = part.tile.seen
-            shown = box.cut(self._picture).requires_grad_()
+            shown = box.cut(self._picture).detach().requires_grad_()
             sums = Sums()
             features = self._read(shown, self._again(part), sums)
             share = content_term(evaluation._objective, evaluation._targets, sums.contents)

@@ -109,18 +109,28 @@ def total_variation(picture: Tensor, mask: Tensor | None = None) -> Tensor:
         A scalar; Mahendran and Vedaldi 2015 with exponent 2, averaged, so that its strength does
         not depend on the region's area.
     """
-    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean(1, keepdim=True)
-    right = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean(1, keepdim=True)
     if mask is None:
-        return down.mean() + right.mean()
-    weights = mask[..., 1:, :], mask[..., :, 1:]
-    return sum(
-        (
-            (d * w).sum() / w.sum().clamp_min(1e-6)
-            for d, w in zip((down, right), weights, strict=True)
-        ),
-        start=picture.new_zeros(()),
-    )
+        mask = torch.ones_like(picture[:, :1])
+    sums, weights = variation_sums(picture, mask), variation_weights(mask)
+    return (torch.stack(sums) / weights).sum()
+
+
+def variation_sums(picture: Tensor, mask: Tensor, rows: int | None = None) -> list[Tensor]:
+    """What `total_variation` averages: weighed squared differences, downwards and to the right.
+
+    Args:
+        picture, mask: as there.
+        rows: how many rows count to the right; those behind belong to the band below.
+    """
+    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean(1, keepdim=True)
+    first = picture[..., :rows, :]
+    right = (first[..., 1:] - first[..., :-1]).square().mean(1, keepdim=True)
+    return [(down * mask[..., 1:, :]).sum(), (right * mask[..., :rows, 1:]).sum()]
+
+
+def variation_weights(mask: Tensor) -> Tensor:
+    """(2,), the sums of the weights of `variation_sums`."""
+    return torch.stack([mask[..., 1:, :].sum(), mask[..., 1:].sum()]).clamp_min(1e-6)
 
 
 def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -139,10 +149,15 @@ def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) ->
     Returns:
         A scalar in [0, 2]; near 1, without a gradient, for a content of one colour.
     """
+    return layout_of_luma(luminance(picture), luminance(content), mask)
+
+
+def layout_of_luma(luma: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`layout_loss` of two pictures' luma, (1, 1, H, W)."""
     if mask is None:
-        mask = torch.ones_like(picture[:, :1])
-    scale = min(1.0, _LAYOUT_CELLS / max(picture.shape[2:]))
-    size = [max(1, round(length * scale)) for length in picture.shape[2:]]
+        mask = torch.ones_like(luma)
+    scale = min(1.0, _LAYOUT_CELLS / max(luma.shape[2:]))
+    size = [max(1, round(length * scale)) for length in luma.shape[2:]]
 
     def coarse(values: Tensor) -> Tensor:
         # Cells overlap, triangles twice their size: disjoint ones would leave a grid.
@@ -151,10 +166,10 @@ def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) ->
     area = coarse(mask)
     weights = area / area.sum().clamp_min(1e-6)
     centred = []
-    for shown in (picture, content):
+    for shown in (luma, content):
         # Averages of what lies in the region; its surroundings do not shine in.
-        luma = coarse(luminance(shown) * mask) / area.clamp_min(1e-6)
-        centred.append(luma - (luma * weights).sum())
+        inside = coarse(shown * mask) / area.clamp_min(1e-6)
+        centred.append(inside - (inside * weights).sum())
     ours, theirs = centred
     covariance = (ours * theirs * weights).sum()
     variances = (ours.square() * weights).sum() * (theirs.square() * weights).sum()

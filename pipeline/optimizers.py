@@ -25,8 +25,8 @@ class Best:
     def update(self, picture: Tensor, loss: Tensor) -> None:
         """Keep the picture if its loss is lower."""
         better = loss < self.loss
-        self.picture.copy_(torch.where(better, picture, self.picture))
-        self.loss.copy_(torch.where(better, loss, self.loss))
+        torch.where(better, picture, self.picture, out=self.picture)
+        torch.where(better, loss, self.loss, out=self.loss)
 
 
 class Optimizer(Protocol):
@@ -102,7 +102,8 @@ class PictureLBFGS:
         self._picture, self._history = picture, history
         self._learning_rate, self._largest_step = learning_rate, largest_step
         self._first_step = flat.new_full((), first_step)
-        # A ring of pairs: steps s and the changes y of the gradient over them.
+        # A ring of pairs: steps s, and the changes y of the gradient over them. The newest place
+        # waits for its second half: it holds the last step and the gradient before it.
         self._steps = flat.new_zeros(history, len(flat))
         self._changes = flat.new_zeros(history, len(flat))
         self._newest = torch.zeros((), dtype=torch.int64, device=flat.device)
@@ -111,8 +112,6 @@ class PictureLBFGS:
         self._change_by_change = flat.new_zeros(history, history, dtype=exact)  # y_i y_j
         self._scale = flat.new_zeros((), dtype=exact)  # s y / y y of the newest pair
         self._moved = torch.zeros((), dtype=torch.bool, device=flat.device)
-        self._last_step = torch.zeros_like(flat)
-        self._last_gradient = torch.zeros_like(flat)
 
     @torch.no_grad()
     def step(self, loss: Tensor, gradient: Tensor) -> None:
@@ -122,34 +121,44 @@ class PictureLBFGS:
         lost = ~(loss <= 2 * self.best.loss)
         self.best.update(self._picture, loss)
         self._valid.logical_and_(~lost)
-        self._first_step.copy_(torch.where(lost, self._first_step / 2, self._first_step))
-        self._remember(gradient, self._moved & ~lost)
-        direction = self._direction(gradient)
+        torch.where(lost, self._first_step / 2, self._first_step, out=self._first_step)
+        self._complete(gradient, self._moved & ~lost)
+        step = self._direction(gradient)
         moving = (gradient != 0).sum().clamp_min(1)
-        size = (direction.square().sum() / moving).sqrt().clamp_min(1e-20)
+        size = (step @ step / moving).sqrt().clamp_min(1e-20)
         length = torch.where(
             self._valid.any(),
             self._learning_rate * (self._largest_step / size).clamp_max(1),
             self._learning_rate * self._first_step / size,
         )
-        step = torch.where(lost, 0, direction * length)
+        step.mul_(length)
+        self._begin(step, gradient)
         self._moved.copy_(~lost)
-        self._last_step.copy_(step)
-        self._last_gradient.copy_(gradient)
-        moved = self._picture + step.view_as(self._picture)
-        self._picture.copy_(torch.where(lost, self.best.picture, moved))
+        self._picture.add_(step.view_as(self._picture))
+        torch.where(lost, self.best.picture, self._picture, out=self._picture)
 
-    def _remember(self, gradient: Tensor, moved: Tensor) -> None:
-        """Put the last step and what it did to the gradient into the ring."""
-        step, change = self._last_step, gradient - self._last_gradient
-        curvature = step @ change
-        # Without positive curvature the pair would turn descent into ascent.
-        good = moved & (curvature > 1e-10 * change.norm() * step.norm())
+    def _begin(self, step: Tensor, gradient: Tensor) -> None:
+        """Put a step into the place of the oldest pair."""
         here = self._newest.copy_((self._newest + 1) % self._history).view(1)
-        # Zeros for a pair that is no good: NaN would spoil sums even with a weight of 0.
-        step, change = (torch.where(good, vector, 0) for vector in (step, change))
         self._steps.index_copy_(0, here, step[None])
-        self._changes.index_copy_(0, here, change[None])
+        self._changes.index_copy_(0, here, gradient[None])
+        self._valid.index_fill_(0, here, False)
+
+    def _complete(self, gradient: Tensor, moved: Tensor) -> None:
+        """Complete the newest pair by what its step did to the gradient."""
+        here = self._newest.view(1)
+        step, change = self._newest_of(self._steps), self._newest_of(self._changes)
+        torch.sub(gradient, change, out=change)
+        curvature, energy = step @ change, change @ change
+        # Without positive curvature the pair would turn descent into ascent.
+        good = moved & (curvature > 1e-10 * energy.sqrt() * step.norm())
+        # Zeros for a pair that is no good: NaN would spoil sums even with a weight of 0.
+        zero = torch.zeros_like(step[:1])
+        for vector in (step, change):
+            torch.where(good, vector, zero, out=vector)
+        if self._history > 1:
+            self._steps.index_copy_(0, here, step[None])
+            self._changes.index_copy_(0, here, change[None])
         self._valid.index_copy_(0, here, good.view(1))
         exact = self._scale.dtype
         self._step_by_change.index_copy_(0, here, (self._changes @ step).to(exact)[None])
@@ -157,8 +166,11 @@ class PictureLBFGS:
         among_changes = (self._changes @ change).to(exact)
         self._change_by_change.index_copy_(0, here, among_changes[None])
         self._change_by_change.index_copy_(1, here, among_changes[:, None])
-        scale = curvature / change.square().sum()
-        self._scale.copy_(torch.where(good, scale.to(exact), self._scale))
+        self._scale.copy_(torch.where(good, (curvature / energy).to(exact), self._scale))
+
+    def _newest_of(self, ring: Tensor) -> Tensor:
+        """The newest row: a copy, as only the device knows its number, or the only row itself."""
+        return ring[0] if self._history == 1 else ring.index_select(0, self._newest.view(1))[0]
 
     def _direction(self, gradient: Tensor) -> Tensor:
         """Minus the inverse Hessian's estimate times the gradient; minus the gradient at first."""
@@ -185,5 +197,6 @@ class PictureLBFGS:
         scale = torch.where(any_valid, self._scale, 1).to(gradient.dtype)
         along_changes = (self._scale * first)[ring, 0].to(gradient.dtype)
         along_steps = second[ring, 0].to(gradient.dtype)
-        found: Tensor = along_changes @ self._changes - along_steps @ self._steps
-        return found.sub_(scale * gradient)
+        found: Tensor = along_changes @ self._changes
+        found.addmv_(self._steps.T, along_steps, alpha=-1)
+        return found.addcmul_(gradient, scale, value=-1)
