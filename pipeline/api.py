@@ -40,7 +40,8 @@ def stylize(
     with the same names and defaults.
 
     Args:
-        content: the photograph; shrunk to a long side of ``size`` pixels.
+        content: the photograph; shrunk to a long side of ``size`` pixels, unless that is
+            ``"full"``.
         styles: region to a picture, to ``{"image": picture, "weight": ..., "scale": ..., "crop":
             [left, top, right, bottom], "region": ..., "color": ...}``, or to a list of these;
             ``"match"`` takes them from ``reference``; None finds the regions only.

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
+
+from pipeline.strips import strips
 
 
 def feather_inside(mask: Tensor, width: float) -> Tensor:
@@ -24,11 +27,16 @@ def feather_inside(mask: Tensor, width: float) -> Tensor:
         return mask
     inside = (mask[0, 0] >= 0.5).cpu().numpy().astype(np.uint8)
     # Half a pixel less: distances are to the next pixel outside, not to the edge between them.
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - 0.5
+    ramp: npt.NDArray[np.float32]
+    ramp = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+    ramp -= 0.5
     _, parts = cv2.connectedComponents(inside, connectivity=8)
     deepest = np.zeros(int(parts.max()) + 1, dtype=np.float32)
-    np.maximum.at(deepest, np.asarray(parts), distance)
-    ramp = np.clip(distance / np.clip(deepest[parts], 0.5, width), 0, 1)
+    for rows in strips(*ramp.shape):
+        np.maximum.at(deepest, np.asarray(parts[rows]), ramp[rows])
+    widths = np.clip(deepest, 0.5, width)
+    for rows in strips(*ramp.shape):
+        ramp[rows] = np.clip(ramp[rows] / widths[parts[rows]], 0, 1)
     return torch.minimum(mask, torch.from_numpy(ramp).to(mask)[None, None])
 
 
@@ -58,30 +66,49 @@ def blend(
     widths = {
         region: feather if isinstance(feather, float | int) else feather[region] for region in masks
     }
-    stacked = torch.cat([*masks.values()], dim=1)
-    union = stacked.sum(1, keepdim=True).clamp(0, 1)
-    soft = stacked
+    union = torch.empty_like(content[:, :1])
+    for rows in strips(*content.shape[2:]):
+        here = torch.cat([mask[:, :, rows] for mask in masks.values()], dim=1)
+        union[:, :, rows] = here.sum(1, keepdim=True).clamp(0, 1)
+    soft = [*masks.values()]
     if len(masks) > 1:
-        soft = torch.cat([_blur(masks[region], widths[region] / 2) for region in masks], dim=1)
-    if free:
-        soft = soft + (1 - union) / len(masks)
-    weights = soft / soft.sum(1, keepdim=True).clamp_min(1e-6)
-    painted = torch.zeros_like(content)
-    for k, region in enumerate(masks):
-        painted = painted + weights[:, k : k + 1] * pictures[region]
-    if free:
-        return painted
-    # Towards the photograph each region has the edge it asks for.
-    edges = {width: feather_inside(union, width) for width in {*widths.values()}}
-    share = torch.zeros_like(union)
-    for k, region in enumerate(masks):
-        share = share + weights[:, k : k + 1] * edges[widths[region]]
-    return torch.where(share > 0, content + share * (painted - content), content)
+        soft = [_blur(masks[region], widths[region] / 2) for region in masks]
+    edges: dict[float, Tensor] = {}
+    if not free:
+        # Towards the photograph each region has the edge it asks for.
+        edges = {width: feather_inside(union, width) for width in {*widths.values()}}
+    blended = torch.empty_like(content)
+    for rows in strips(*content.shape[2:]):
+        weights = torch.cat([mask[:, :, rows] for mask in soft], dim=1)
+        if free:
+            weights = weights + (1 - union[:, :, rows]) / len(masks)
+        weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
+        before = content[:, :, rows]
+        painted = torch.zeros_like(before)
+        share = torch.zeros_like(before[:, :1])
+        for k, region in enumerate(masks):
+            weight = weights[:, k : k + 1]
+            painted = painted + weight * pictures[region][:, :, rows]
+            if not free:
+                share = share + weight * edges[widths[region]][:, :, rows]
+        if not free:
+            painted = torch.where(share > 0, before + share * (painted - before), before)
+        blended[:, :, rows] = painted
+    return blended
 
 
-def _blur(masks: Tensor, sigma: float) -> Tensor:
+def _blur(mask: Tensor, sigma: float) -> Tensor:
+    """Convolve with a Gaussian, cut off at three standard deviations, mirrored at the border."""
     if sigma <= 0:
-        return masks
-    radius = min(max(1, round(3 * sigma)), min(masks.shape[2:]) - 1)
-    blurred: Tensor = gaussian_blur(masks, [2 * radius + 1] * 2, [sigma, sigma])
+        return mask
+    height, width = mask.shape[2:]
+    radius = min(max(1, round(3 * sigma)), min(height, width) - 1)
+    places = torch.linspace(-radius, radius, 2 * radius + 1).to(mask)
+    line = torch.exp(-0.5 * (places / sigma).pow(2))
+    line = line / line.sum()
+    window = torch.mm(line[:, None], line[None])[None, None]
+    padded = F.pad(mask, [radius] * 4, mode="reflect")
+    blurred = torch.empty_like(mask)
+    for rows in strips(height, width):
+        blurred[:, :, rows] = F.conv2d(padded[:, :, rows.start : rows.stop + 2 * radius], window)
     return blurred

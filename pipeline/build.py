@@ -3,7 +3,9 @@
 With `command` and `run` the only place that knows the settings; what is built here does not.
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -69,7 +71,7 @@ def segment_picture(
     if refine.enabled:
         refinement = Refinement(refine.radius, refine.eps, tuple(refine.by_colour))
 
-    def look() -> dict[str, Tensor]:
+    def look() -> Segmentation:
         return segment(
             picture,
             network.module,
@@ -78,11 +80,13 @@ def segment_picture(
             refinement=refinement,
             min_share=chosen.min_share,
             min_part=chosen.min_part,
-        ).probabilities
+        )
 
     how = sizes, chosen.mirror, refinement, chosen.min_share, chosen.min_part
     key = digest(picture), str(picture.device), network.source, how
-    return Segmentation(dict(_segmentations.get(key, look)))
+    found = _segmentations.get(key, look)
+    # A dictionary of the caller's own, who may change it.
+    return dataclasses.replace(found, probabilities=dict(found.probabilities))
 
 
 # Sweeps change encoders as they change anything else; a few are kept.
@@ -107,8 +111,13 @@ def load_encoder(settings: Settings, where: torch.device, start: Path) -> encode
     return _cached_encoder(chosen.name, file, where, tuple(options.items()))
 
 
-def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
+def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) -> Engine:
     """The engine, with its losses and its way down.
+
+    Args:
+        settings: of the run.
+        encoder: whose features the losses compare.
+        longest: the long side of the photograph in pixels.
 
     Raises:
         UserError: not one weight for each style layer.
@@ -134,7 +143,7 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
     descent = Descent(
         cast(Any, optimizer.name),
         optimizer.iterations,
-        optimizer.scales,
+        scales(longest) if optimizer.scales == "auto" else optimizer.scales,
         optimizer.learning_rate,
         optimizer.history,
         optimizer.tolerance,
@@ -153,6 +162,18 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
         (encoder.source, chosen.pooling, chosen.padding, str(where), in_numbers),
         resources,
     )
+
+
+def scales(longest: int) -> int:
+    """How many sizes ``optimizer.scales=auto`` means: the coarsest is near 128 pixels.
+
+    Args:
+        longest: the long side of the photograph in pixels.
+
+    Returns:
+        3 at 512 pixels and less, one more for each doubling.
+    """
+    return 3 + max(0, round(math.log2(longest / 512)))
 
 
 def method(settings: Settings) -> Method:

@@ -181,7 +181,7 @@ def _paint(
     run(settings, output, start, overrides)
 
 
-def _failure(error: Exception, size: int) -> Failure:
+def _failure(error: Exception, size: int | str) -> Failure:
     """What to say of an error that ended a run."""
     if _OUT_OF_MEMORY.search(str(error)) and isinstance(error, RuntimeError):
         return Failure(

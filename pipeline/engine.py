@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pipeline import losses
 from pipeline.errors import UserError
-from pipeline.evaluation import Evaluation, gram_sums
+from pipeline.evaluation import Evaluation
+from pipeline.features import gram_sums
 from pipeline.masks import Propagation
 from pipeline.memory import (
     Memory,
@@ -183,16 +184,15 @@ class Engine:
 
         def keep(shown: Tensor, count: int) -> None:
             if count in self.descent.snapshots:
-                kept[count] = content + mask * (_enlarge(shown, content) - content)
+                full = _enlarge(shown.clamp(0, 1), content)
+                kept[count] = content + mask * (full - content)
 
         for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
             content_here = _shrink(content, factor)
             if painted is None:
-                begin = content_here if start is None else _shrink(start, factor)
-            else:
-                begin = _enlarge(painted, content_here)
+                painted = content if start is None else start
             scale = _Scale(
-                begin,
+                painted,
                 content_here,
                 _shrink(mask, factor),
                 _shrink_guides(guides, factor),
@@ -321,7 +321,7 @@ class Engine:
             tiling,
             have.team,
         )
-        painted = scale.start.clone(memory_format=torch.contiguous_format)
+        painted = _resize(scale.start, scale.content).clone(memory_format=torch.contiguous_format)
         optimizer = self._optimizer(painted)
         values = painted.new_zeros(4)
         totals: list[float] = []
@@ -341,13 +341,15 @@ class Engine:
         for iteration in range(scale.iterations):
             step()
             arrivals.take()
-            keep(painted.clamp(0, 1), scale.done + iteration + 1)
+            keep(painted, scale.done + iteration + 1)
             if self._stalled(totals):
                 break
         arrivals.finish()
         # Where the last step led has not been evaluated yet.
         optimizer.best.update(painted, evaluation(painted)[0][0])
-        return scale.content + scale.mask * (optimizer.best.picture.clamp(0, 1) - scale.content)
+        # In place: at the largest sizes every copy counts.
+        best = optimizer.best.picture.clamp_(0, 1)
+        return best.sub_(scale.content).mul_(scale.mask).add_(scale.content)
 
     def _stalled(self, totals: Sequence[float]) -> bool:
         if self.descent.tolerance == 0 or len(totals) <= PATIENCE:
@@ -370,7 +372,8 @@ class _Scale:
     """One size of a picture, and what is to be done there.
 
     Attributes:
-        start, content: (1, 3, h, w) in [0, 1].
+        start: (1, 3, h', w') in [0, 1], where to begin, of another size maybe.
+        content: (1, 3, h, w) in [0, 1].
         mask: (1, 1, h, w) in [0, 1].
         guides: of that size.
         iterations: to be made here.
@@ -423,6 +426,15 @@ def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
         )
         for guide in guides
     ]
+
+
+def _resize(picture: Tensor, like: Tensor) -> Tensor:
+    if picture.shape[2:] == like.shape[2:]:
+        return picture
+    if picture.shape[2] > like.shape[2]:
+        small = F.interpolate(picture, like.shape[2:], mode="bilinear", antialias=True)
+        return small.clamp(0, 1)
+    return _enlarge(picture, like)
 
 
 def _enlarge(painted: Tensor, content: Tensor) -> Tensor:

@@ -7,21 +7,22 @@ picture's loss, not of the tiles' own, so neither seams nor shifts of style can 
 tile's features are held in memory.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from pipeline import losses, readings
 from pipeline.color import LUMA, luminance
+from pipeline.features import Part, add_to, deepest_of, parts
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Objective, Sums, Target, content_term, style_term
 from pipeline.processes import ALONE, Team
 from pipeline.readings import Reading
 from pipeline.regions import Box
-from pipeline.tiles import WHOLE, Tile, Tiling, grid, halo, total_stride
+from pipeline.tiles import WHOLE, Tiling
 
 #: Weight of the mean squared excess of pixels over [0, 1], in units of the loss at the start.
 RANGE_WEIGHT = 5.0
@@ -29,173 +30,8 @@ RANGE_WEIGHT = 5.0
 _BAND = 256
 
 
-@dataclass(frozen=True)
-class Part:
-    """A tile of one level of the pyramid.
-
-    Attributes:
-        encoder: whose layers are read.
-        tile: of the level's picture.
-        sizes: layer to its rows and columns in the level's whole picture.
-    """
-
-    encoder: Encoder
-    tile: Tile
-    sizes: Mapping[str, tuple[int, int]]
-
-    def mask(self, mask: Tensor | None, layer: str) -> Tensor | None:
-        """A layer's mask, on the units that are seen; 0 where other tiles answer.
-
-        Args:
-            mask: (1, 1, H_l, W_l) of the whole layer; None: 1 everywhere.
-            layer: of the encoder.
-        """
-        if self.tile.is_whole:
-            return mask
-        whole, here = self.boxes(layer)
-        seen = self.encoder.sizes(self.tile.seen.height, self.tile.seen.width)[layer]
-        found = self.encoder.mean.new_zeros(1, 1, *seen)
-        here.cut(found)[:] = 1 if mask is None else whole.cut(mask)
-        return found
-
-    def boxes(self, layer: str) -> tuple[Box, Box]:
-        """The units that the tile answers for, in the whole layer and in what is seen of it."""
-        stride = total_stride(self.encoder.windows(layer))
-        units = self.tile.units(stride, *self.sizes[layer])
-        return units, self.tile.local(units, stride)
-
-    def units(self, mask: Tensor | None, layer: str) -> readings.Units:
-        """The units of a region that the tile answers for; ``mask`` as above."""
-        weight = next(self.encoder.parameters(), self.encoder.mean)
-        return readings.units(self.mask(mask, layer), weight.dtype)
-
-
-def parts(encoder: Encoder, height: int, width: int, deepest: str, side: int | None) -> list[Part]:
-    """The tiles of a level's picture for layers up to the deepest; ``side`` as `Tiling.side`."""
-    windows = encoder.windows(deepest)
-    tiles = grid(height, width, side, total_stride(windows), halo(windows))
-    return [Part(encoder, tile, encoder.sizes(height, width)) for tile in tiles]
-
-
-def _deepest(encoder: Encoder, layers: Collection[str]) -> str:
-    return max(layers, key=encoder.index.__getitem__)
-
-
-@torch.no_grad()
-def tile_features(
-    encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None
-) -> Iterator[tuple[Part, dict[str, tuple[str, Tensor]]]]:
-    """Encode a picture tile by tile, without gradients.
-
-    Args:
-        encoder: whose layers.
-        picture: (1, 3, H, W) in [0, 1].
-        names: of the layers, with levels; those that the picture is too small for are left out.
-        side: as `Tiling.side`.
-
-    Yields:
-        Each tile, and by the layer's name without its level: the name with it, and the features of
-        what the tile sees, (1, N, h, w).
-    """
-    wanted = encoder.by_level(names)
-    last = max((level for level, layers in wanted.items() if layers), default=0)
-    for level, shown in enumerate(encoder.pyramid(picture, last + 1)):
-        here = encoder.encoder.sizes(*shown.shape[2:])
-        layers = {layer: name for layer, name in wanted[level].items() if layer in here}
-        if not layers:
-            continue
-        deepest = _deepest(encoder.encoder, layers)
-        height, width = shown.shape[2:]
-        for part in parts(encoder.encoder, height, width, deepest, side):
-            found = encoder.encoder(part.tile.seen.cut(shown), [*layers])
-            yield part, {layer: (name, found[layer]) for layer, name in layers.items()}
-
-
-def gram_sums(
-    encoder: PyramidEncoder,
-    picture: Tensor,
-    masks: Mapping[str, Sequence[Tensor | None]],
-    side: int | None = None,
-) -> dict[str, list[Tensor]]:
-    """Gram sums of a picture's layers (`readings.read`).
-
-    Args:
-        encoder, picture, side: as `tile_features`.
-        masks: layer to where they are taken, (1, 1, H_l, W_l) each; None: everywhere.
-
-    Returns:
-        Layer to one (N, N) a mask.
-    """
-    sums: dict[str, list[Tensor]] = {}
-    for part, found in tile_features(encoder, picture, [*masks], side):
-        for layer, (name, features) in found.items():
-            reading = Reading([part.units(mask, layer) for mask in masks[name]])
-            _add(sums, name, readings.read(features, reading)[1])
-    return sums
-
-
-def whole_features(
-    encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None = None
-) -> dict[str, Tensor]:
-    """Features of the named layers, (1, N, H_l, W_l) each; arguments as `tile_features`."""
-    whole: dict[str, Tensor] = {}
-    for part, found in tile_features(encoder, picture, names, side):
-        for layer, (name, features) in found.items():
-            if part.tile.is_whole:
-                whole[name] = features
-                continue
-            if name not in whole:
-                shape = 1, features.shape[1], *part.sizes[layer]
-                whole[name] = torch.empty_like(features[:1, :1, :1, :1]).new_empty(shape)
-            there, here = part.boxes(layer)
-            there.cut(whole[name])[:] = here.cut(features)
-    return whole
-
-
-@dataclass(frozen=True)
-class ContentSums:
-    """Sums over a content's features, which tell its loss's scale (`losses.content_energy`).
-
-    Attributes:
-        weight: ``sum m``.
-        first: ``sum m F``, (N,).
-        second: ``sum m F^2``.
-    """
-
-    weight: Tensor
-    first: Tensor
-    second: Tensor
-
-    @staticmethod
-    def of(features: Tensor, mask: Tensor | None) -> "ContentSums":
-        """Of (1, N, H, W), with a mask (1, 1, H, W) or everywhere."""
-        exact = features.float() if features.dtype.itemsize < 4 else features
-        if mask is None:
-            mask = exact.new_ones(1, 1, *features.shape[2:])
-        weighed = exact * mask
-        return ContentSums(mask.sum(), weighed.sum((0, 2, 3)), (weighed * exact).sum())
-
-    def __add__(self, other: "ContentSums") -> "ContentSums":
-        return ContentSums(
-            self.weight + other.weight, self.first + other.first, self.second + other.second
-        )
-
-
-def content_sums(
-    encoder: PyramidEncoder,
-    picture: Tensor,
-    masks: Mapping[str, Sequence[Tensor | None]],
-    side: int | None = None,
-) -> dict[str, list[ContentSums]]:
-    """Layer to the sums for each mask; arguments as `gram_sums`."""
-    sums: dict[str, list[ContentSums]] = {}
-    for part, found in tile_features(encoder, picture, [*masks], side):
-        for layer, (name, features) in found.items():
-            here = [ContentSums.of(features, part.mask(mask, layer)) for mask in masks[name]]
-            if name in sums:
-                here = [before + now for before, now in zip(sums[name], here, strict=True)]
-            sums[name] = here
-    return sums
+#: Cuts a box out of a picture.
+Cut = Callable[[Box], Tensor]
 
 
 def _read(
@@ -211,18 +47,11 @@ def _read(
 
     def reader(layer: str, hidden: Tensor) -> Tensor:
         hidden, grams, contents = readings.read(hidden, taken[layer])
-        _add(sums.grams, names[layer], grams)
-        _add(sums.contents, names[layer], contents)
+        add_to(sums.grams, names[layer], grams)
+        add_to(sums.contents, names[layer], contents)
         return hidden
 
     return encoder.read(features, [*taken], reader, start, stop)
-
-
-def _add(sums: dict[str, list[Tensor]], name: str, found: Sequence[Tensor]) -> None:
-    if name in sums:
-        found = [before + now for before, now in zip(sums[name], found, strict=True)]
-    if found:
-        sums[name] = [*found]
 
 
 class Evaluation:
@@ -282,7 +111,7 @@ class Evaluation:
         height, width = self._content.shape[2:]
         found = {}
         for level, names in self._names.items():
-            deepest = _deepest(self._encoder.encoder, names)
+            deepest = deepest_of(self._encoder.encoder, names)
             size = height >> level, width >> level
             (part,) = parts(self._encoder.encoder, *size, deepest, None)
             found[level] = {
@@ -358,15 +187,18 @@ class Evaluation:
             return torch.cat([(terms.sum() + penalty)[None], terms]), gradient
 
     def _evaluate_in_tiles(self, painted: Tensor) -> tuple[Tensor, Tensor]:
-        # Whole pictures are large here: as few as can be, and none kept by autograd.
-        shown = painted - self._content
-        shown = shown.mul_(self._mask).add_(self._content)
-        pictures = self._encoder.pyramid(shown, max(self._names, default=0) + 1)
+        # Whole pictures are large here: as few as can be are held, and none kept by autograd.
+        pictures = self._encoder.pyramid(
+            self._part_shown(painted, _frame(painted)), max(self._names, default=0) + 1
+        )
+        luma, sizes = luminance(pictures[0]), [tuple(shown.shape[2:]) for shown in pictures]
+        cuts: list[Cut] = [functools.partial(self._part_shown, painted)]
+        cuts += [functools.partial(_cut, picture) for picture in pictures[1:]]
+        del pictures
+        contents = self._content_pictures()
         levels = [
-            _Level(self, names, pictures[level], content)
-            for (level, names), content in zip(
-                self._names.items(), self._content_pictures(), strict=True
-            )
+            _Level(self, names, cuts[level], sizes[level], contents.get(level))
+            for level, names in self._names.items()
         ]
         for level in levels:
             level.read_tiles()
@@ -384,60 +216,67 @@ class Evaluation:
         self._team.add_up([tensor for pair in found.values() for tensor in pair])
         content = content.detach() + torch.stack([share for _, share in found.values()]).sum()
         gradients = {number: gradient for number, (gradient, _) in found.items()}
-        gradient = self._down_the_pyramid(pictures, gradients)
-        del pictures, gradients, found
-        terms = self._pixel_terms_by_bands(shown, gradient)
+        del found
+        gradient = self._finest(gradients, sizes)
+        terms = self._pixel_terms_by_bands(painted, luma, gradient)
         features = torch.stack([content, style.detach(), torch.zeros_like(content)])
         return self._total(painted, terms + features.to(terms), gradient.mul_(self._mask))
 
-    def _down_the_pyramid(
-        self, pictures: Sequence[Tensor], gradients: Mapping[int, Tensor]
-    ) -> Tensor:
-        """The gradient with respect to the full size, of those with respect to the levels."""
-        total: Tensor | None = None
-        for number in range(len(pictures) - 1, -1, -1):
-            own = gradients.get(number)
-            if total is not None:
-                finer = pictures[number].detach().requires_grad_()
-                with torch.enable_grad():
-                    (coarser,) = self._encoder.pyramid(finer, 2)[1:]
-                (total,) = torch.autograd.grad(coarser, finer, total)
-                own = total if own is None else own.add_(total)
-            total = own
-        assert total is not None
-        return total
+    def _part_shown(self, painted: Tensor, box: Box) -> Tensor:
+        """What is shown inside a box: painted inside the mask, else content."""
+        content = box.cut(self._content)
+        return (box.cut(painted) - content).mul_(box.cut(self._mask)).add_(content)
 
-    def _pixel_terms_by_bands(self, shown: Tensor, gradient: Tensor) -> Tensor:
-        """As `_pixel_terms`, a band of rows at a time; adds the gradient to ``gradient``."""
-        goal, zero = self._objective, shown.new_zeros(())
+    def _finest(self, gradients: dict[int, Tensor], sizes: Sequence[tuple[int, ...]]) -> Tensor:
+        """The gradient with respect to the full size, of those with respect to the levels."""
+        for level in range(len(sizes) - 1, 0, -1):
+            coarse = gradients.pop(level, None)
+            if coarse is None:
+                continue
+            finer = self._encoder.finer_gradient(coarse, *sizes[level - 1])
+            if level - 1 in gradients:
+                gradients[level - 1].add_(finer)
+            else:
+                gradients[level - 1] = finer.contiguous()
+        return gradients[0]
+
+    def _pixel_terms_by_bands(self, painted: Tensor, luma: Tensor, gradient: Tensor) -> Tensor:
+        """As `_pixel_terms`, a band of rows at a time; adds the gradient to ``gradient``.
+
+        Args:
+            painted: (1, 3, H, W).
+            luma: (1, 1, H, W), of what is shown.
+            gradient: (1, 3, H, W), with respect to what is shown.
+        """
+        goal, zero = self._objective, painted.new_zeros(())
         layout, variation = zero, zero
         if goal.layout_weight > 0:
-            luma = luminance(shown).requires_grad_()
+            luma, wanted = luma.requires_grad_(), luminance(self._content)
             with torch.enable_grad():
                 for target in self._targets:
-                    wanted = luminance(self._content)
                     layout = layout + losses.layout_of_luma(luma, wanted, target.mask)
                 (found,) = torch.autograd.grad(goal.layout_weight * layout, luma)
             for channel, weight in enumerate(LUMA):
                 gradient[:, channel : channel + 1].add_(found, alpha=weight)
         weights = losses.variation_weights(self._mask)
-        for top in range(0, shown.shape[2], _BAND):
-            band = slice(top, top + _BAND + 1)
-            part = shown[..., band, :].detach().requires_grad_()
+        frame = _frame(painted)
+        for top in range(0, frame.bottom, _BAND):
+            box = Box(top, 0, min(frame.bottom, top + _BAND + 1), frame.right)
+            part = self._part_shown(painted, box).requires_grad_()
             with torch.enable_grad():
-                sums = losses.variation_sums(part, self._mask[..., band, :], _BAND)
+                sums = losses.variation_sums(part, box.cut(self._mask), _BAND)
                 share = (torch.stack(sums) / weights).sum()
                 (found,) = torch.autograd.grad(goal.tv_weight * share, part)
-            gradient[..., band, :].add_(found)
+            box.cut(gradient).add_(found)
             variation = variation + share.detach()
         return torch.stack([goal.layout_weight * layout.detach(), zero, goal.tv_weight * variation])
 
-    def _content_pictures(self) -> list[Tensor | None]:
-        """The content on each level, if features of it are computed again for every tile."""
-        if set(self._content_masks) <= set(self._kept):
-            return [None] * len(self._names)
-        pictures = self._encoder.pyramid(self._content, max(self._names, default=0) + 1)
-        return [pictures[level] for level in self._names]
+    def _content_pictures(self) -> dict[int, Tensor]:
+        """The content on each level where features of it are computed again for every tile."""
+        again = [name for name in self._content_masks if name not in self._kept]
+        wanted = [level for level, names in self._encoder.by_level(again).items() if names]
+        pictures = self._encoder.pyramid(self._content, max(wanted, default=0) + 1)
+        return {level: pictures[level] for level in wanted}
 
 
 class _Level:
@@ -446,18 +285,21 @@ class _Level:
     Args:
         evaluation: whose losses.
         names: the encoder's layers that are read, each with its name on this level.
-        picture: (1, 3, h, w), detached.
-        content: the same of the content; None: its features are kept, or not wanted.
+        cut: a part of the level's picture.
+        size: rows and columns of it.
+        content: (1, 3, h, w), the same of the content; None: its features are kept, or not wanted.
     """
 
     def __init__(
         self,
         evaluation: Evaluation,
         names: Mapping[str, str],
-        picture: Tensor,
+        cut: Cut,
+        size: tuple[int, ...],
         content: Tensor | None,
     ) -> None:
-        self._evaluation, self._picture, self._content = evaluation, picture, content
+        self._evaluation, self._cut, self._content = evaluation, cut, content
+        self._height, self._width = size
         self._encoder = encoder = evaluation._encoder.encoder
         stop, position = evaluation._tiling.stop, encoder.index
         if evaluation._team.size > 1:
@@ -469,13 +311,12 @@ class _Level:
         self._behind = {layer: n for layer, n in names.items() if position[layer] >= self._stop}
         self._border = next(layer for layer, p in position.items() if p == self._stop - 1)
         side = evaluation._tiling.side
-        height, width = picture.shape[2:]
-        self._parts = parts(encoder, height, width, self._border, side)
+        self._parts = parts(encoder, self._height, self._width, self._border, side)
         # Zeros, so that a process without a tile of this level has sums, too.
         masks = evaluation._gram_masks
         self._sums = Sums(
             {
-                name: [picture.new_zeros([encoder.channels(layer)] * 2) for _ in masks[name]]
+                name: [encoder.mean.new_zeros([encoder.channels(layer)] * 2) for _ in masks[name]]
                 for layer, name in self._first.items()
                 if name in masks
             }
@@ -494,8 +335,7 @@ class _Level:
                 layer: self._evaluation._reading(part, layer, name, None)
                 for layer, name in self._first.items()
             }
-            shown = part.tile.seen.cut(self._picture)
-            features = self._read(shown, taken, self._sums)
+            features = self._read(self._cut(part.tile.seen), taken, self._sums)
             if self._behind:
                 self._collect(part, features)
         for gram in self.grams():
@@ -523,8 +363,7 @@ class _Level:
         if self._boundary is None:
             return
         self._boundary.requires_grad_()
-        height, width = self._picture.shape[2:]
-        (part,) = parts(self._encoder, height, width, self._border, None)
+        (part,) = parts(self._encoder, self._height, self._width, self._border, None)
         taken = {
             layer: self._evaluation._reading(part, layer, name, self._evaluation._kept.get(name))
             for layer, name in self._behind.items()
@@ -534,11 +373,11 @@ class _Level:
     def gradient(self) -> tuple[Tensor, Tensor]:
         """The gradient with respect to the picture, and the first layers' content loss."""
         evaluation = self._evaluation
-        total = torch.zeros_like(self._picture)
-        content = self._picture.new_zeros(())
+        total = self._encoder.mean.new_zeros(1, 3, self._height, self._width)
+        content = total.new_zeros(())
         for part in evaluation._team.share(self._parts):
             box = part.tile.seen
-            shown = box.cut(self._picture).detach().requires_grad_()
+            shown = self._cut(box).detach().requires_grad_()
             sums = Sums()
             features = self._read(shown, self._again(part), sums)
             share = content_term(evaluation._objective, evaluation._targets, sums.contents)
@@ -572,6 +411,14 @@ class _Level:
             layer: evaluation._reading(part, layer, name, contents.get(layer), values=False)
             for layer, name in self._first.items()
         }
+
+
+def _frame(picture: Tensor) -> Box:
+    return Box(0, 0, *picture.shape[2:])
+
+
+def _cut(picture: Tensor, box: Box) -> Tensor:
+    return box.cut(picture)
 
 
 def _gradient_of(tensor: Tensor) -> Tensor:

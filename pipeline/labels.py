@@ -1,6 +1,7 @@
 """Labels: masks and label maps as pictures, of the kinds that other tools write."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.networks.segmenters import VOC_CLASSES
+from pipeline.strips import strips
 
 #: Pillow's modes with transparency.
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -46,12 +48,12 @@ class LabelMap:
     """A label map picture.
 
     Attributes:
-        index: HW, for each pixel the place of its label in ``names``.
+        index: HW uint8, for each pixel the place of its label in ``names``.
         names: each label's names: the label's number (``label_12``, palette and grey pictures),
             VOC's class (with VOC's palette), the colour's name or its hexadecimal ``rgb_ff8000``.
     """
 
-    index: npt.NDArray[np.int64]
+    index: npt.NDArray[np.uint8]
     names: list[tuple[str, ...]]
 
     def masks(self, height: int, width: int) -> dict[str, Tensor]:
@@ -86,23 +88,36 @@ def label_map(picture: Image.Image) -> LabelMap:
     """
     if picture.mode in ("P", "L", "I", "I;16", "1"):
         values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
-        numbers, index = np.unique(values.astype(np.int64), return_inverse=True)
+        numbers = np.unique(values)
         palette = _palette(picture)
         if len(numbers) <= _MOST_LABELS or palette is not None:
             names = [_names_of_label(int(number), palette) for number in numbers]
-            return LabelMap(index.reshape(values.shape), names)
-    pixels = np.asarray(picture.convert("RGB"), dtype=np.int64)
-    codes = pixels @ np.array([1 << 16, 1 << 8, 1])
-    colours, index = np.unique(codes, return_inverse=True)
+            return LabelMap(_places(values, numbers, np.arange(len(numbers))), names)
+    pixels = np.asarray(picture.convert("RGB"))
+    codes = pixels[..., 0].astype(np.int32) << 16
+    codes |= pixels[..., 1].astype(np.int32) << 8
+    codes |= pixels[..., 2]
+    colours = np.unique(codes)
     if len(colours) <= _MOST_LABELS:
         names = [_names_of_colour(int(code)) for code in colours]
-        return LabelMap(index.reshape(codes.shape), names)
+        return LabelMap(_places(codes, colours, np.arange(len(colours))), names)
     reference = np.array([*LABEL_COLOURS.values()])
-    distance = np.abs(pixels[:, :, None] - reference).sum(-1)
-    nearest = distance.argmin(-1)
-    present, index = np.unique(nearest, return_inverse=True)
+    channels = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
+    distance = np.abs(channels[:, None] - reference).sum(-1)
+    present, nearest = np.unique(distance.argmin(-1), return_inverse=True)
     named = [*LABEL_COLOURS]
-    return LabelMap(index.reshape(nearest.shape), [(named[number],) for number in present])
+    return LabelMap(_places(codes, colours, nearest), [(named[number],) for number in present])
+
+
+def _places(
+    values: npt.NDArray[Any], known: npt.NDArray[Any], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    """HW: what ``places`` has where ``known``, which is sorted, has a pixel's value."""
+    small = places.astype(np.uint8)
+    found = np.empty(values.shape, dtype=np.uint8)
+    for rows in strips(*values.shape):
+        found[rows] = small[np.searchsorted(known, values[rows])]
+    return found
 
 
 def _palette(picture: Image.Image) -> npt.NDArray[np.uint8] | None:

@@ -33,9 +33,9 @@ def needs_classes(
         if name in own:
             source = choices[name].source if name in choices else None
             base = source.partition(".")[0] if isinstance(source, str) else ""
-            if base in VOC_CLASSES and base not in own:
-                return True
-        elif name.partition(".")[0] not in own and name.partition(".")[0] in VOC_CLASSES:
+        else:
+            base = name.partition(".")[0]
+        if base in VOC_CLASSES and base not in own:
             return True
     return False
 

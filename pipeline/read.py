@@ -4,7 +4,9 @@ import difflib
 import glob
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,34 +18,49 @@ from torch import Tensor
 from pipeline import gallery, labels
 from pipeline.errors import UserError
 from pipeline.specification import Shape
+from pipeline.strips import strips
 
 #: Photographs that come with scikit-image, by the names `content` takes.
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle")
 #: The shortest side the encoders can make sense of, in pixels.
 SMALLEST_SIDE = 16
-
+#: The largest picture that is read, as the largest `size`, in pixels.
+MOST_PIXELS = 16384**2
 
 #: Pictures held in memory, by the names that stand for their paths.
 Held = Mapping[str, Image.Image]
 
 
-def content_picture(source: str, size: int, folder: Path, held: Held | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Photograph:
     """The photograph to repaint.
+
+    Attributes:
+        picture: (1, 3, H, W), sRGB in [0, 1], each value a multiple of 1/255.
+        original: width and height in pixels as it is, upright, in its file.
+    """
+
+    picture: Tensor
+    original: tuple[int, int]
+
+
+def content_picture(
+    source: str, size: int | None, folder: Path, held: Held | None = None
+) -> Photograph:
+    """Read the photograph to repaint.
 
     Args:
         source: a path, tried relative to ``folder``, or one of `SAMPLES`.
-        size: bound of the long side in pixels; smaller pictures are not enlarged.
+        size: bound of the long side in pixels; smaller pictures are not enlarged. None: no bound.
         folder: where relative paths start.
         held: pictures in memory, by name.
-
-    Returns:
-        (1, 3, H, W), sRGB in [0, 1], each value a multiple of 1/255.
 
     Raises:
         UserError: not found, not a picture, or under `SMALLEST_SIDE` pixels on a side.
     """
     picture = _content(source, folder, held or {})
-    return array_to_tensor(np.asarray(fit(picture, size, source)))
+    fitted = fit(picture, size or max(picture.size), source)
+    return Photograph(array_to_tensor(np.asarray(fitted)), picture.size)
 
 
 def content_files(source: str, folder: Path) -> list[str] | None:
@@ -75,11 +92,6 @@ def content_files(source: str, folder: Path) -> list[str] | None:
     return pictures
 
 
-def original_size(source: str, folder: Path, held: Held | None = None) -> tuple[int, int]:
-    """Width and height in pixels of the upright photograph as it is in its file."""
-    return _content(source, folder, held or {}).size
-
-
 def _content(source: str, folder: Path, held: Held) -> Image.Image:
     if source in held:
         return held[source]
@@ -102,12 +114,16 @@ def style_picture(
 ) -> Tensor:
     """A style picture: a path relative to ``folder``, a name in the bundled gallery, or a sample's.
 
-    Arguments, result and errors as for `content_picture`; a gallery name may omit ``.jpg``.
+    Arguments and errors as for `content_picture`; a gallery name may omit ``.jpg``.
 
     Args:
-        source, size, folder, held: as there.
+        source, folder, held: as there.
+        size: bound of the long side in pixels; smaller pictures are not enlarged.
         scale: enlarges the picture, and so its brushwork, beyond ``size``.
         crop: the box of it to use, cut before it is made to fit.
+
+    Returns:
+        (1, 3, h, w), sRGB in [0, 1].
     """
     picture = (held or {}).get(source)
     if picture is None and source in SAMPLES and not (folder / source).exists():
@@ -167,7 +183,7 @@ def _open_labels(source: str, folder: Path) -> Image.Image:
     path = folder / Path(source).expanduser()
     if not path.exists():
         raise UserError(_not_found("mask", source, folder, (), ""))
-    return _open(path, lambda opened: ImageOps.exif_transpose(opened))
+    return _open(path, _upright)
 
 
 def find_style(source: str, folder: Path) -> Path:
@@ -195,7 +211,13 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         UserError: a directory, an empty or unreadable file, or no picture.
     """
-    return _open(path, lambda opened: _to_srgb(ImageOps.exif_transpose(opened)))
+    return _open(path, lambda opened: _to_srgb(_upright(opened)))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    # In place: of a picture that is upright already it would make a copy.
+    ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def _open(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
@@ -204,18 +226,32 @@ def _open(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Im
     try:
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty (0 bytes); choose another file")
-        with warnings.catch_warnings():
-            # Large photographs are wanted; refusing decompression bombs stays on.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                opened.load()
-                return convert(opened)
+        with large_pictures(), Image.open(path) as opened:
+            opened.load()
+            return convert(opened)
     except UnidentifiedImageError:
         raise UserError(f"{path} is not a picture that can be read; use JPEG, PNG, ...") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is too large: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+@contextmanager
+def large_pictures() -> Iterator[None]:
+    """Let Pillow open pictures of up to `MOST_PIXELS`; larger ones are its error.
+
+    Whoever names a photograph wants it read, so its size alone is no reason for a warning.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    # Pillow warns above this number, and refuses above twice as many.
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def fit(picture: Image.Image, size: int, name: str) -> Image.Image:
@@ -238,13 +274,20 @@ def fit(picture: Image.Image, size: int, name: str) -> Image.Image:
 
 def array_to_tensor(array: npt.NDArray[np.uint8]) -> Tensor:
     """HWC uint8 in [0, 255] to (1, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(array.copy()).permute(2, 0, 1)[None].contiguous().float() / 255
+    picture = torch.empty(1, 3, *array.shape[:2])
+    for rows in strips(*array.shape[:2]):
+        levels = torch.from_numpy(array[rows].copy()).permute(2, 0, 1)
+        picture[0, :, rows] = levels.float() / 255
+    return picture
 
 
 def tensor_to_array(picture: Tensor) -> npt.NDArray[np.uint8]:
     """(1, 3, H, W) in [0, 1] (clipped) to HWC uint8 in [0, 255]; inverts `array_to_tensor`."""
-    levels = (picture.detach()[0].float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+    array = np.empty((*picture.shape[2:], 3), dtype=np.uint8)
+    for rows in strips(*picture.shape[2:]):
+        levels = (picture.detach()[0, :, rows].float().clamp(0, 1) * 255).round().to(torch.uint8)
+        array[rows] = levels.permute(1, 2, 0).cpu().numpy()
+    return array
 
 
 def _sample(name: str) -> Image.Image:
@@ -289,7 +332,7 @@ def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image
             return picture.convert("RGB")
         if converted is not None:
             return converted
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind: str) -> str:

@@ -1,5 +1,7 @@
 """Refine: masks follow the edges and the colours of the picture."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -72,6 +74,64 @@ def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tens
     Returns:
         (1, K, H, W); may leave [0, 1] a little.
     """
+    return guided_lines(guide, masks, radius, eps).follow(guide).float()
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Masks as linear functions of a picture's colours, other ones at each pixel.
+
+    Attributes:
+        slope: (1, K, 3, H, W).
+        offset: (1, K, H, W).
+    """
+
+    slope: Tensor
+    offset: Tensor
+
+    def follow(self, guide: Tensor) -> Tensor:
+        """The masks, (1, K, H, W), of a picture's colours, (1, 3, H, W)."""
+        # Class by class: the products are three times as large as the masks.
+        masks = [
+            (slope * guide).sum(1, keepdim=True) + self.offset[:, k : k + 1]
+            for k, slope in enumerate(self.slope.unbind(1))
+        ]
+        return torch.cat(masks, dim=1)
+
+    def enlarged(self, rows: slice, height: int, width: int) -> "Lines":
+        """The same for some rows of a larger picture, H and W, by bilinear interpolation."""
+        slope = enlarged_rows(self.slope.flatten(1, 2), rows, height, width)
+        offset = enlarged_rows(self.offset, rows, height, width)
+        return Lines(slope.view(1, -1, 3, *slope.shape[2:]), offset)
+
+
+def enlarged_rows(values: Tensor, rows: slice, height: int, width: int) -> Tensor:
+    """Some rows of what `F.interpolate` would make of values, bilinearly.
+
+    Args:
+        values: (B, C, h, w).
+        rows: of the large picture.
+        height, width: of the large picture.
+
+    Returns:
+        (B, C, rows, W).
+    """
+    last = values.shape[2] - 1
+    places = torch.arange(rows.start, rows.stop, device=values.device, dtype=torch.float32)
+    places = ((places + 0.5) * (values.shape[2] / height) - 0.5).clamp(0, last)
+    above = places.floor().long()
+    share = (places - above).to(values)[:, None]
+    below = (above + 1).clamp_max(last)
+    between = values[:, :, above] * (1 - share) + values[:, :, below] * share
+    return F.interpolate(between, (len(places), width), mode="bilinear")
+
+
+def guided_lines(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Lines:
+    """The linear functions that `guided_filter` explains masks by; arguments as there.
+
+    Found on a small picture they can be enlarged and followed on the large one, whose edges the
+    masks then have (He and Sun 2015, Fast Guided Filter, algorithm 2).
+    """
     # Variances are small differences of large means; Apple's MPS has no doubles.
     exact = torch.float32 if guide.device.type == "mps" else torch.float64
     guide, masks = guide.to(exact), masks.to(exact)
@@ -82,16 +142,15 @@ def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tens
     covariance = covariance - mean[:, :, None] * mean[:, None]
     covariance = covariance + eps * torch.eye(3).to(covariance)[None, :, :, None, None]
     inverse = torch.linalg.inv(covariance.permute(0, 3, 4, 1, 2))  # (1, H, W, 3, 3)
-    filtered = torch.empty_like(masks)
+    slopes, offsets = [], []
     for k in range(masks.shape[1]):
         mask = masks[:, k : k + 1]
         joint = _box(guide * mask, radius) - mean * mask_mean[:, k : k + 1]  # (1, 3, H, W)
         slope = torch.einsum("bhwij,bjhw->bihw", inverse, joint)
         offset = mask_mean[:, k : k + 1] - (slope * mean).sum(1, keepdim=True)
-        filtered[:, k : k + 1] = (_box(slope, radius) * guide).sum(1, keepdim=True) + _box(
-            offset, radius
-        )
-    return filtered.float()
+        slopes.append(_box(slope, radius))
+        offsets.append(_box(offset, radius))
+    return Lines(torch.stack(slopes, dim=1), torch.cat(offsets, dim=1))
 
 
 def _box(values: Tensor, radius: int) -> Tensor:

@@ -64,24 +64,36 @@ def check_names(names: Sequence[str], custom: Collection[str] = ()) -> None:
         raise UserError(f"no region {name!r}; {hint}There are: {', '.join(known)}")
 
 
-def class_masks(segmentation: Segmentation) -> dict[str, Tensor]:
-    """Soft masks of the classes that were found.
+def class_masks(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor]:
+    """Soft masks of the classes that were found, at the picture's size.
 
     The class probabilities are sharpened, p -> smoothstep between 0.35 and 0.65, and normalised to
     add up to 1, so that masks are 0 or 1 but for a narrow edge, and neighbours meet without a gap.
 
+    Args:
+        segmentation: of the picture.
+        picture: (1, 3, H, W) in [0, 1].
+
     Returns:
         Name to (1, 1, H, W) in [0, 1].
     """
-    stacked = torch.cat([*segmentation.probabilities.values()], dim=1)
-    step = ((stacked - 0.35) / 0.3).clamp(0, 1)
+    masks = {name: torch.empty_like(picture[:, :1]) for name in segmentation.probabilities}
+    for rows, probabilities in segmentation.strips(picture):
+        sharp = _sharpened(probabilities)
+        for k, mask in enumerate(masks.values()):
+            mask[:, :, rows] = sharp[:, k : k + 1]
+    return masks
+
+
+def _sharpened(probabilities: Tensor) -> Tensor:
+    step = ((probabilities - 0.35) / 0.3).clamp(0, 1)
     step = step * step * (3 - 2 * step)
     total = step.sum(1, keepdim=True)
     # Where no class reaches 0.35 the most probable one has the pixel.
-    winner = torch.zeros_like(stacked).scatter_(1, stacked.argmax(1, keepdim=True), 1.0)
+    best = probabilities.argmax(1, keepdim=True)
+    winner = torch.zeros_like(probabilities).scatter_(1, best, 1.0)
     sharp = torch.where(total > 1e-6, step / total.clamp_min(1e-6), winner)
-    sharp = sharp.where(sharp >= _NOTHING, 0)
-    return {name: sharp[:, k : k + 1] for k, name in enumerate(segmentation.probabilities)}
+    return sharp.where(sharp >= _NOTHING, 0)
 
 
 def region_masks(
@@ -112,13 +124,13 @@ def region_masks(
     for name in (*reversed([n for n in names if n not in (ALL, REST)]), ALL, REST):
         if name not in names:
             continue
-        own = torch.ones_like(taken)
+        mask, strongest = 1 - taken, 1.0
         if name not in (ALL, REST):
             own = _changed(_find(name, available), (choices or {}).get(name))
-        mask = torch.minimum(own, 1 - taken)
-        masks[name] = mask.where(mask >= _NOTHING, 0)
-        taken = (taken + masks[name]).clamp(0, 1)
-        _require(name, own, masks[name])
+            mask, strongest = torch.minimum(own, mask), float(own.max())
+        masks[name] = mask.masked_fill_(mask < _NOTHING, 0)
+        taken.add_(mask).clamp_(0, 1)
+        _require(name, strongest, mask)
     return {name: masks[name] for name in names}
 
 
@@ -143,12 +155,16 @@ def object_masks(mask: Tensor, smallest: float = _SMALLEST_OBJECT) -> list[Tenso
     if len(large) < 2:
         return [mask]
     # Every pixel of a soft edge goes to the object that it is nearest to.
-    distances = [
-        cv2.distanceTransform((parts != part).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for part in large
-    ]
-    nearest = torch.from_numpy(np.stack(distances).argmin(0)).to(mask.device)
-    return [mask * (nearest == k) for k in range(len(large))]
+    nearest = np.zeros(parts.shape, dtype=np.uint8)
+    shortest = np.full(parts.shape, np.inf, dtype=np.float32)
+    for k, part in enumerate(large):
+        distance = cv2.distanceTransform(
+            (parts != part).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+        nearest[distance < shortest] = k
+        np.minimum(shortest, distance, out=shortest)
+    places = torch.from_numpy(nearest).to(mask.device)
+    return [mask * (places == k) for k in range(len(large))]
 
 
 def _find(name: str, available: Mapping[str, Tensor]) -> Tensor:
@@ -195,12 +211,13 @@ def grow(mask: Tensor, pixels: float) -> Tensor:
     return torch.from_numpy(np.asarray(changed, dtype=np.float32)).to(mask)[None, None]
 
 
-def _require(name: str, own: Tensor, mask: Tensor) -> None:
+def _require(name: str, strongest: float, mask: Tensor) -> None:
+    """Refuse an empty mask of a region whose own largest value, uncovered, was ``strongest``."""
     if float(mask.max()) >= 0.5:
         return
     if name == REST:
         raise UserError("the other styles leave nothing for rest; leave out styles.rest")
-    if float(own.max()) >= 0.5:
+    if strongest >= 0.5:
         raise UserError(f"the regions named after {name} cover all of it; name {name} later")
     raise UserError(f"region {name} holds no pixel of this photograph; draw it elsewhere")
 

@@ -7,6 +7,7 @@ key made of their contents, so that a file that has changed is never taken for w
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import is_dataclass
 from typing import TypeVar
 
 from torch import Tensor
@@ -19,8 +20,9 @@ def digest(tensor: Tensor | None) -> str:
     if tensor is None:
         return ""
     plain = tensor.detach().cpu().contiguous()
-    head = f"{tuple(plain.shape)} {plain.dtype}".encode()
-    return hashlib.sha256(head + plain.numpy().tobytes()).hexdigest()
+    found = hashlib.sha256(f"{tuple(plain.shape)} {plain.dtype}".encode())
+    found.update(plain.numpy().data)
+    return found.hexdigest()
 
 
 class Store:
@@ -65,9 +67,11 @@ class Store:
 
 
 def _bytes(value: object) -> int:
-    """Bytes of the tensors in nested dictionaries, lists and tuples."""
+    """Bytes of the tensors in nested dictionaries, lists, tuples and dataclasses."""
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
+    if is_dataclass(value):
+        return sum(map(_bytes, vars(value).values()))
     if isinstance(value, dict):
         return sum(map(_bytes, value.values()))
     return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0

@@ -138,17 +138,19 @@ def stylize(
     where = processes.own_device(device.choose(settings.device))
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
-    folder = _Folder(start, held or {}, where)
+    held = held or {}
     label_map, choices = specification.parse_regions(settings.regions)
 
     with clock.stage("read"):
-        content = folder.content(settings)
-        labels = None if label_map is None else read.label_map(label_map, start, folder.held)
+        bound = None if settings.size == "full" else settings.size
+        photograph = read.content_picture(settings.content, bound, start, held)
+        content = photograph.picture.to(where)
+        folder = _Folder(start, held, where, bound or max(photograph.original))
+        labels = None if label_map is None else read.label_map(label_map, start, held)
         styles = _choices(settings)
         _check_names(styles, labels, choices)
         pictures = {
-            region: [folder.style(choice, settings.size) for choice in chosen]
-            for region, chosen in styles.items()
+            region: [folder.style(choice) for choice in chosen] for region, chosen in styles.items()
         }
     with clock.stage("segment"):
         network, segmentation = None, None
@@ -159,18 +161,23 @@ def stylize(
             network = network or build.load_segmenter(settings, where, start)
             look = functools.partial(build.segment_picture, network=network, settings=settings)
             if settings.styles == "match":
-                styles, pictures = _match(settings, folder, look, segmentation)
+                assert settings.reference is not None
+                assert segmentation is not None
+                reference = folder.style(StyleChoice(settings.reference))
+                styles, pictures = _match(settings.reference, reference, look, segmentation)
             pictures = styling.within_regions(styles, pictures, look)
     with clock.stage("mask"):
-        available = {} if segmentation is None else regions.class_masks(segmentation)
+        available = {}
+        if segmentation is not None:
+            available = regions.class_masks(segmentation, content)
         available |= own_regions.label_masks(labels, content)
-        aliases = own_regions.aliases(labels)
-        original = read.original_size(settings.content, start, folder.held)
         available |= own_regions.own_masks(
-            choices, available, content, original, start, folder.held
+            choices, available, content, photograph.original, start, held
         )
         masks = regions.region_masks([*styles], available, content, choices)
-        shown = {name: mask for name, mask in available.items() if name not in aliases}
+        feathers = {region: _feather(region, settings, choices) for region in masks}
+        again = own_regions.aliases(labels)
+        shown = {name: mask for name, mask in available.items() if name not in again}
     summary = describe_run(settings, where, overrides)
     summary |= describe_networks({} if network is None else {"segmenter": network.source})
     summary["regions"] = describe_regions(shown | masks)
@@ -180,7 +187,9 @@ def stylize(
         used = {} if network is None else {"segmenter": network.source}
         summary |= describe_networks({**used, "encoder": encoder.source})
         log.info(summary["networks_hint"])
-        result = _paint(result, styles, pictures, encoder, settings, folder, clock, bar, watch)
+        result = _paint(
+            result, styles, pictures, feathers, encoder, settings, folder, clock, bar, watch
+        )
     else:
         log.info(summary["networks_hint"])
     summary["peak_memory_mib"] = round(peak_memory(where) / 2**20)
@@ -190,19 +199,16 @@ def stylize(
 
 @dataclass(frozen=True)
 class _Folder:
-    """Where pictures come from, and the device they go to."""
+    """Where style pictures come from, the device they go to, and the bound of their long side."""
 
     start: Path
     held: read.Held
     where: torch.device
+    size: int
 
-    def content(self, settings: Settings) -> Tensor:
-        picture = read.content_picture(settings.content, settings.size, self.start, self.held)
-        return picture.to(self.where)
-
-    def style(self, choice: StyleChoice, size: int) -> StylePicture:
+    def style(self, choice: StyleChoice) -> StylePicture:
         picture = read.style_picture(
-            choice.image, size, self.start, self.held, scale=choice.scale, crop=choice.crop
+            choice.image, self.size, self.start, self.held, scale=choice.scale, crop=choice.crop
         )
         return StylePicture(picture.to(self.where))
 
@@ -223,16 +229,13 @@ def _check_names(
 
 
 def _match(
-    settings: Settings,
-    folder: _Folder,
+    name_of_reference: str,
+    reference: StylePicture,
     look: Callable[[Tensor], Segmentation],
-    segmentation: Segmentation | None,
+    segmentation: Segmentation,
 ) -> tuple[dict[str, list[StyleChoice]], dict[str, list[StylePicture]]]:
     """Each class of the content in the style of the same class of the reference."""
-    assert segmentation is not None
-    assert settings.reference is not None
-    whole_picture = StyleChoice(settings.reference)
-    reference = folder.style(whole_picture, settings.size)
+    whole_picture = StyleChoice(name_of_reference)
     there = look(reference.picture).shares
     styles = {}
     for name, share in segmentation.shares.items():
@@ -250,6 +253,7 @@ def _paint(
     result: Result,
     choices: Mapping[str, Sequence[StyleChoice]],
     pictures: Mapping[str, Sequence[StylePicture]],
+    feathers: Mapping[str, float],
     encoder: encoders.LoadedEncoder,
     settings: Settings,
     folder: _Folder,
@@ -261,7 +265,7 @@ def _paint(
     content, masks = result.content, result.region_masks
     sequential, free = settings.blend == "sequential", settings.unstyled == "free"
     with clock.stage("stylize"):
-        engine = build.engine(settings, encoder)
+        engine = build.engine(settings, encoder, max(content.shape[2:]))
         styles = {
             region: [
                 styling.coloured(
@@ -277,10 +281,6 @@ def _paint(
             for region, chosen in choices.items()
         }
     grey = [r for r, chosen in choices.items() if _color(chosen[0], settings) == "luminance"]
-    feathers = {
-        region: _feather(region, settings, specification.parse_regions(settings.regions)[1])
-        for region in masks
-    }
     rounds = styling.rounds(styles, sequential)
     if bar is not None:
         count = sum(build.optimisations(settings, one) for one in rounds)
@@ -361,7 +361,7 @@ def _beginning(
     if settings.init == "style":
         first = {region: chosen[0] for region, chosen in styles.items()}
         return style_canvas(content, masks, first).picture
-    picture = folder.style(StyleChoice(settings.init), settings.size).picture
+    picture = folder.style(StyleChoice(settings.init)).picture
     return F.interpolate(picture, content.shape[2:], mode="bilinear", antialias=True).clamp(0, 1)
 
 

@@ -1,7 +1,7 @@
 """Segment: which class each pixel of the photograph shows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.networks.segmenters import VOC_CLASSES
-from pipeline.refine import colour_models, guided_filter
+from pipeline.refine import Lines, colour_models, enlarged_rows, guided_filter, guided_lines
+from pipeline.strips import strips
+
+#: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
+#: was found to their own size.
+WORKING_SIZE = 1024
+#: Radius of the guided filter's window that does so, in pixels of that size.
+_ENLARGING_RADIUS = 2
 
 #: Classes that segmenters take for each other within one object.
 LOOKALIKES = (
@@ -48,17 +55,47 @@ class Segmentation:
 
     Attributes:
         probabilities: class name to (1, 1, H, W) in [0, 1]; they add up to 1. Only classes that
-            were found have an entry; ``background`` always has.
+            were found have an entry; ``background`` always has. H and W are the picture's, or
+            those of a smaller one with a long side of `WORKING_SIZE`.
+        lines: the probabilities as functions of that smaller picture's colours; None where the
+            picture is not larger, or was not to be refined.
     """
 
     probabilities: dict[str, Tensor]
+    lines: Lines | None = None
 
     @property
     def labels(self) -> Tensor:
-        """(H, W), the number in VOC's order of each pixel's most probable class."""
+        """(H, W) uint8, the number in VOC's order of each pixel's most probable class."""
+        return self._numbers(torch.cat([*self.probabilities.values()], dim=1))
+
+    def labels_of(self, picture: Tensor) -> Tensor:
+        """`labels` at the size of the picture that was segmented, (1, 3, H, W)."""
+        return torch.cat([self._numbers(found) for _, found in self.strips(picture)])
+
+    def strips(self, picture: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """The probabilities at a picture's own size, which as a whole might not fit into memory.
+
+        Args:
+            picture: (1, 3, H, W) in [0, 1], which was segmented.
+
+        Yields:
+            Rows from the top, and (1, K, rows, W) in [0, 1], which add up to 1.
+        """
         stacked = torch.cat([*self.probabilities.values()], dim=1)
+        size = picture.shape[2:]
+        for rows in strips(*size):
+            if stacked.shape[2:] == size:
+                yield rows, stacked[:, :, rows]
+            elif self.lines is None:
+                yield rows, enlarged_rows(stacked, rows, *size)
+            else:
+                found = self.lines.enlarged(rows, *size).follow(picture[:, :, rows])
+                yield rows, _normalise(found.clamp(0, 1))
+
+    def _numbers(self, stacked: Tensor) -> Tensor:
         numbers = torch.tensor([VOC_CLASSES.index(name) for name in self.probabilities])
-        return numbers.to(stacked.device)[stacked.argmax(1)[0]]
+        return numbers.to(stacked.device, torch.uint8)[stacked.argmax(1)[0]]
 
     @property
     def shares(self) -> dict[str, float]:
@@ -81,7 +118,7 @@ def segment(
     min_share: float = 0.005,
     min_part: float = 0.002,
 ) -> Segmentation:
-    """Segment a photograph.
+    """Segment a photograph, at a long side of `WORKING_SIZE` pixels if it is larger.
 
     Args:
         picture: (1, 3, H, W) in [0, 1].
@@ -93,10 +130,10 @@ def segment(
         min_share: classes under this share of the picture count as not found; their pixels go to
             the next probable class.
         min_part: so do specks and holes, connected parts under this share of the picture.
-
-    Returns:
-        Probabilities at the picture's own height and width.
     """
+    whole = picture
+    if max(picture.shape[2:]) > WORKING_SIZE:
+        picture = _at_size(picture, WORKING_SIZE)
     # Nothing is enlarged, but for a picture smaller than the smallest size: to that.
     longest = max(max(picture.shape[2:]), min(sizes))
     views = Counter(min(size, longest) for size in sizes)
@@ -121,7 +158,11 @@ def segment(
             fine = max(1, radius // 2)
             kept = _normalise(guided_filter(picture, kept, fine, refinement.eps).clamp(0, 1))
             kept = _without_specks(kept, min_part)
-    return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)})
+    lines = None
+    if refinement is not None and picture is not whole:
+        found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
+        lines = Lines(found_lines.slope.float(), found_lines.offset.float())
+    return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)}, lines)
 
 
 def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:

@@ -14,6 +14,8 @@ from hydra.core.config_store import ConfigStore
 from pipeline import specification
 from pipeline.errors import UserError
 
+#: The largest number that ``size`` takes.
+LARGEST_SIZE = 16384
 #: Settings that no picture shows.
 _UNSEEN = ("logger", "resume")
 
@@ -82,7 +84,8 @@ class OptimizerSettings:
 
     name: str = "lbfgs"
     iterations: int = 200
-    scales: int = 3
+    # A number of sizes from 1 to 8, or "auto" (`build.scales`).
+    scales: Any = "auto"
     learning_rate: float = 1.0
     history: int = 10
     tolerance: float = 0.0
@@ -113,7 +116,8 @@ class Settings:
     noise: float = 0.1
     seed: int = 0
     snapshots: list[int] = field(default_factory=list)
-    size: int = 512
+    # Pixels of the long side, or "full": the photograph's own.
+    size: Any = 512
     feather: float = 2.0
     device: str = "auto"
     precision: str = "auto"
@@ -138,6 +142,8 @@ class Settings:
         Raises:
             UserError: one line for all of it.
         """
+        self.size, self.tile = _number(self.size), _number(self.tile)
+        self.optimizer.scales = _number(self.optimizer.scales)
         wrong = [problem for problem in _problems(self) if problem]
         if wrong:
             raise UserError("; ".join(wrong))
@@ -175,7 +181,7 @@ def _problems(settings: Settings) -> list[str]:
         _one_of("loss.name", loss.name, ["balanced", "gatys"]),
         _one_of("optimizer.name", optimizer.name, ["lbfgs", "adam"]),
         _one_of("logger.name", settings.logger.name, ["none", "tensorboard"]),
-        _within("size", settings.size, 32, 16384),
+        _number_or("size", settings.size, "full", 32, LARGEST_SIZE),
         _within("feather", settings.feather, 0, 100),
         _within("noise", settings.noise, 0, 10),
         _within("seed", settings.seed, 0, 2**63 - 1),
@@ -191,7 +197,7 @@ def _problems(settings: Settings) -> list[str]:
         _within("loss.layout_weight", loss.layout_weight, 0, 1e12),
         _within("loss.tv_weight", loss.tv_weight, 0, 1e12),
         _within("optimizer.iterations", optimizer.iterations, 1, 100_000),
-        _within("optimizer.scales", optimizer.scales, 1, 8),
+        _number_or("optimizer.scales", optimizer.scales, "auto", 1, 8),
         _within("optimizer.learning_rate", optimizer.learning_rate, 1e-6, 100),
         _within("optimizer.history", optimizer.history, 1, 200),
         _within("optimizer.tolerance", optimizer.tolerance, 0, 1),
@@ -244,12 +250,28 @@ def _one_of(key: str, value: str, choices: list[str]) -> str:
     return "" if value in choices else f"{key}={value} is not one of {', '.join(choices)}"
 
 
-def _tile(tile: Any) -> str:
-    if tile in ("auto", "off"):
+def _number(value: Any) -> Any:
+    """Quoted numbers are numbers, as for the settings that take nothing else."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _number_or(key: str, value: Any, word: str, low: int, high: int) -> str:
+    if value == word:
         return ""
-    if isinstance(tile, bool) or not isinstance(tile, int):
-        return f"tile={tile} is not auto, off or a number of pixels"
-    return _within("tile", tile, 64, 16384)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _within(key, value, low, high)
+    return f"{key}={_plain(value)} is neither {word} nor a whole number from {low} to {high}"
+
+
+def _tile(tile: Any) -> str:
+    if tile == "off":
+        return ""
+    return _number_or("tile", tile, "auto", 64, 16384).replace("neither", "neither off nor")
+
+
+def _plain(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _within(key: str, value: float, low: float, high: float) -> str:

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import torch
-from skimage.draw import polygon
 from torch import Tensor
 
 from pipeline.specification import Shape
+from pipeline.strips import strips
 
 # Drawn so many times larger and averaged, for edges that are not stairs.
 _OVERSAMPLING = 4
@@ -47,8 +47,23 @@ def shape_mask(shape: Shape, height: int, width: int, original: tuple[int, int])
 def _fill(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """Share of each pixel inside the polygon, HW float32."""
     fine = points * _OVERSAMPLING - 0.5  # from corners to centres of the fine pixels
-    large = np.zeros((height * _OVERSAMPLING, width * _OVERSAMPLING), dtype=np.uint8)
-    rows, columns = polygon(fine[:, 1], fine[:, 0], large.shape)  # type: ignore[no-untyped-call]
-    large[rows, columns] = 255
-    small = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float32) / 255
+    filled = np.empty((height, width), dtype=np.float32)
+    for strip in strips(height, width):
+        size = strip.stop - strip.start
+        shifted = fine - (0, strip.start * _OVERSAMPLING)
+        large = _inside(shifted, size * _OVERSAMPLING, width * _OVERSAMPLING) * np.uint8(255)
+        filled[strip] = cv2.resize(large, (width, size), interpolation=cv2.INTER_AREA)
+    return filled / 255
+
+
+def _inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """1 where a pixel's centre is inside the polygon, by the even-odd rule, HW uint8."""
+    # Along a row each edge that is crossed turns outside into inside, or back.
+    crossed = np.zeros((height, width + 1), dtype=np.uint8)
+    for (x, y), (next_x, next_y) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        first, last = np.clip(np.ceil(sorted((y, next_y))), 0, height).astype(int)
+        rows = np.arange(first, last)
+        if len(rows):
+            columns = np.ceil(x + (rows - y) * (next_x - x) / (next_y - y))
+            crossed[rows, np.clip(columns, 0, width).astype(int)] ^= 1
+    return np.bitwise_xor.accumulate(crossed, axis=1)[:, :width]

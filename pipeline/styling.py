@@ -63,7 +63,7 @@ def within_regions(
         if choice.region is None:
             return found
         if id(found.picture) not in seen:
-            seen[id(found.picture)] = class_masks(look(found.picture))
+            seen[id(found.picture)] = class_masks(look(found.picture), found.picture)
         try:
             masks = region_masks([choice.region], seen[id(found.picture)], found.picture)
         except UserError as error:

@@ -75,7 +75,7 @@ def which_networks(sources: Sequence[weights.Source]) -> str:
 
 def describe_regions(masks: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """Each region's name and share of the picture, the largest first."""
-    shares = {name: float((mask >= 0.5).float().mean()) for name, mask in masks.items()}
+    shares = {name: int((mask >= 0.5).sum()) / mask.numel() for name, mask in masks.items()}
     ordered = sorted(shares.items(), key=lambda entry: -entry[1])
     return [{"name": name, "share": round(share, 4)} for name, share in ordered if share > 0]
 

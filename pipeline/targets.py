@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline import losses
-from pipeline.evaluation import ContentSums, content_sums, gram_sums, whole_features
+from pipeline.features import ContentSums, content_sums, gram_sums, whole_features
 from pipeline.masks import Propagation, drop_vanishing, layer_mask
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Guide, Objective, Style, Target

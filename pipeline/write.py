@@ -4,12 +4,14 @@ import csv
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -20,8 +22,13 @@ from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.read import tensor_to_array
 from pipeline.regions import ALL, REST
 from pipeline.result import Result
+from pipeline.strips import strips
 
+#: Long side in pixels of ``regions.png`` and of each panel of ``overview.png``, at most.
+LARGEST_SHOWN = 2048
 _OVERLAY = 0.5
+# Files written at once; each needs memory for a picture of its own.
+_WRITERS = 4
 _RESULTS = (
     "content.png",
     "failed.json",
@@ -72,10 +79,8 @@ def save_result(result: Result, folder: Path) -> None:
         result: of a run.
         folder: for the files.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     clear(folder)
-    save_picture(result.content, folder / "content.png")
-    if result.segmentation is not None:
-        save_labels(result.segmentation.labels, folder / "labels.png")
     masks = {
         name: mask
         for name, mask in (result.shown | result.region_masks).items()
@@ -83,23 +88,31 @@ def save_result(result: Result, folder: Path) -> None:
     }
     # What covers everything is drawn first, or nothing else would be seen.
     order = sorted(masks, key=lambda name: name not in (ALL, REST))
-    save_overlay(result.content, {name: masks[name] for name in order}, folder / "regions.png")
-    for name, mask in masks.items():
-        save_mask(mask, folder / "masks" / f"{name}.png")
-    if result.painted is None:
-        return
+    pictures = {"content": result.content, **result.extra}
     for region, styles in result.styles.items():
         for number, style in enumerate(styles, start=1):
             name = region if number == 1 else f"{region}-{number}"
-            save_picture(style, folder / "styles" / f"{name}.png")
-    for name, picture in result.extra.items():
-        save_picture(picture, folder / f"{name}.png")
-    for number, picture in result.snapshots.items():
-        save_picture(picture, folder / "snapshots" / f"{number}.png")
-    save_losses(result.losses, folder)
-    save_picture(result.painted, folder / "result.png")
-    shown = [folder / f"{name}.png" for name in ("content", "regions", "result")]
-    save_overview(shown, folder / "overview.png")
+            pictures[f"styles/{name}"] = style
+    pictures |= {f"snapshots/{number}": shown for number, shown in result.snapshots.items()}
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        jobs = []
+        if result.painted is not None:
+            pictures["result"] = result.painted
+            jobs.append(pool.submit(save_losses, result.losses, folder))
+        for name, picture in pictures.items():
+            jobs.append(pool.submit(save_picture, picture, folder / f"{name}.png"))
+        for name, mask in masks.items():
+            jobs.append(pool.submit(save_mask, mask, folder / "masks" / f"{name}.png"))
+        if result.segmentation is not None:
+            labels = result.segmentation.labels_of(result.content)
+            jobs.append(pool.submit(save_labels, labels, folder / "labels.png"))
+        overlay = draw_overlay(result.content, {name: masks[name] for name in order})
+        jobs.append(pool.submit(_save, overlay, folder / "regions.png"))
+        if result.painted is not None:
+            panels = [_small_image(result.content), overlay, _small_image(result.painted)]
+            jobs.append(pool.submit(save_overview, panels, folder / "overview.png"))
+        for job in jobs:
+            job.result()
 
 
 def save_picture(picture: Tensor, path: Path) -> None:
@@ -109,26 +122,29 @@ def save_picture(picture: Tensor, path: Path) -> None:
 
 def save_mask(mask: Tensor, path: Path) -> None:
     """Write (1, 1, H, W) in [0, 1] as an 8-bit grey PNG."""
-    levels = (mask[0, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+    levels = np.empty(tuple(mask.shape[2:]), dtype=np.uint8)
+    for rows in strips(*levels.shape):
+        levels[rows] = (mask[0, 0, rows].clamp(0, 1) * 255).round().byte().cpu().numpy()
     _save(Image.fromarray(levels), path)
 
 
 def save_labels(labels: Tensor, path: Path) -> None:
     """Write (H, W) class numbers as a palette PNG in PASCAL VOC's colours."""
-    picture = Image.fromarray(labels.cpu().numpy().astype(np.uint8))
+    picture = Image.fromarray(labels.byte().cpu().numpy())
     picture.putpalette(voc_palette().tobytes())
     _save(picture, path)
 
 
-def save_overlay(content: Tensor, masks: Mapping[str, Tensor], path: Path) -> None:
-    """Write the photograph with its regions tinted, outlined and named.
+def draw_overlay(content: Tensor, masks: Mapping[str, Tensor]) -> Image.Image:
+    """The photograph with its regions tinted, outlined and named, at most `LARGEST_SHOWN` long.
 
     Args:
         content: (1, 3, H, W) in [0, 1].
         masks: region to (1, 1, H, W) in [0, 1]; later ones lie on top, ``background`` is not
             tinted.
-        path: of the PNG.
     """
+    content = _small(content)
+    masks = {name: _small(mask) for name, mask in masks.items()}
     numbers = np.full(tuple(content.shape[2:]), -1)
     for k, mask in enumerate(masks.values()):
         numbers[(mask[0, 0] >= 0.5).cpu().numpy()] = k
@@ -150,7 +166,20 @@ def save_overlay(content: Tensor, masks: Mapping[str, Tensor], path: Path) -> No
         x, y = _anchor(numbers == number)
         name = f"{names[number]} {(numbers == number).mean():.0%}"
         _label(draw, name, x, y, size, picture.size)
-    _save(picture, path)
+    return picture
+
+
+def _small(picture: Tensor) -> Tensor:
+    """A picture or mask at a long side of at most `LARGEST_SHOWN` pixels."""
+    scale = LARGEST_SHOWN / max(picture.shape[2:])
+    if scale >= 1:
+        return picture
+    size = [max(1, round(side * scale)) for side in picture.shape[2:]]
+    return F.interpolate(picture, size, mode="bilinear", antialias=True)
+
+
+def _small_image(picture: Tensor) -> Image.Image:
+    return Image.fromarray(tensor_to_array(_small(picture)))
 
 
 def _colour_number(name: str, place: int) -> int:
@@ -158,15 +187,10 @@ def _colour_number(name: str, place: int) -> int:
     return VOC_CLASSES.index(name) if name in VOC_CLASSES else len(VOC_CLASSES) + place
 
 
-def save_overview(files: Sequence[Path], path: Path) -> None:
-    """Write pictures of one size side by side, such as content, regions and result.
-
-    Args:
-        files: the pictures, written before.
-        path: of the PNG.
-    """
-    panels = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    _save(Image.fromarray(np.concatenate(panels, axis=1)), path)
+def save_overview(panels: Sequence[Image.Image], path: Path) -> None:
+    """Write RGB pictures of one size side by side, such as content, regions and result."""
+    both = np.concatenate([np.asarray(panel) for panel in panels], axis=1)
+    _save(Image.fromarray(both), path)
 
 
 def save_losses(curve: Sequence[LossRow], folder: Path) -> None:
@@ -234,7 +258,8 @@ def _label(
 
 def _save(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(_replacing(path), format="PNG")
+    # A third of the time of Pillow's own level, for files a tenth larger.
+    picture.save(_replacing(path), format="PNG", compress_level=1)
     _finish(path)
 
 

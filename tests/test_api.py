@@ -99,3 +99,21 @@ def test_mistakes_are_one_line(content: Any, styles: Any, options: Any, message:
     with pytest.raises(UserError, match=message) as error:
         stylize(content, styles, **{**QUICK, **options})
     assert "\n" not in str(error.value)
+
+
+def test_the_photographs_own_size() -> None:
+    picture = Image.new("RGB", (540, 70), (90, 120, 200))
+    assert stylize(picture, segmenter="compact").picture.size == (512, 66)
+    assert stylize(picture, size="full", segmenter="compact").picture.size == (540, 70)
+    with pytest.raises(UserError, match="size=huge is neither full"):
+        stylize(picture, size="huge")
+
+
+def test_style_pictures_are_bounded_by_the_long_side_of_a_full_sized_photograph() -> None:
+    picture = Image.new("RGB", (540, 70), (90, 120, 200))
+    style = Image.new("RGB", (900, 300))
+    for size, bound in (("full", 540), (256, 256)):
+        result = stylize(
+            picture, {"all": style}, size=size, method="global", optimizer={"iterations": 1}
+        )
+        assert result.styles["all"][0].shape[3] == bound

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
-from pipeline.blend import blend, feather_inside
+from pipeline.blend import _blur, blend, feather_inside
+from pipeline.strips import strips
 
 
 @pytest.fixture
@@ -77,3 +79,20 @@ def test_free_keeps_nothing_of_the_photograph(halves: dict[str, Tensor]) -> None
     assert result[0, 0, 20, 10].item() == pytest.approx(0.4)
     assert result[0, 0, 20, 50].item() == pytest.approx(0.8)
     assert result[0, 0, 2, 2].item() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_strips_leave_no_seam(
+    content: Tensor, disc: Tensor, free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = {"disc": disc, "rest": 1 - disc}
+    pictures = {"disc": 1 - content, "rest": content.flip(3)}
+    whole = blend(content, pictures, masks, {"disc": 5.0, "rest": 2.0}, free)
+    monkeypatch.setattr(strips, "__defaults__", (83 * 10,))
+    parts = blend(content, pictures, masks, {"disc": 5.0, "rest": 2.0}, free)
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=0)
+
+
+def test_borders_are_blurred_as_torchvision_does(disc: Tensor) -> None:
+    expected = gaussian_blur(disc, [13, 13], [2.0, 2.0])
+    torch.testing.assert_close(_blur(disc, 2.0), expected, atol=1e-7, rtol=0)

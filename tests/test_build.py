@@ -155,3 +155,18 @@ def test_a_segmentation_can_be_changed_by_whoever_asked_for_it() -> None:
     names = [*first.probabilities]
     first.probabilities.clear()
     assert [*build.segment_picture(picture, network, settings).probabilities] == names
+
+
+@pytest.mark.parametrize(
+    ("longest", "count"), [(20, 3), (512, 3), (600, 3), (1000, 4), (1024, 4), (8192, 7), (16384, 8)]
+)
+def test_the_coarsest_automatic_scale_is_near_128_pixels(longest: int, count: int) -> None:
+    assert build.scales(longest) == count
+
+
+def test_scales_are_the_settings_or_follow_the_photograph() -> None:
+    where = torch.device("cpu")
+    for word, expected in (("auto", 5), ("2", 2)):
+        settings = compose_settings([*TINY, f"optimizer.scales={word}"])
+        encoder = build.load_encoder(settings, where, Path.cwd())
+        assert build.engine(settings, encoder, 2048).descent.scales == expected

@@ -134,7 +134,10 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["+optimizer.iteration=3"], r"did you mean optimizer.iterations\?"),
         (["encodr=vgg19"], r"no setting 'encodr'; did you mean encoder\?"),
         (["method=stich"], r"method=stich does not exist; did you mean stitch\?"),
-        (["size=abc"], r"size=abc: .*abc"),
+        (["size=fulll"], r"size=fulll is neither full nor a whole number from 32 to 16384$"),
+        (["size=12.5"], r"size=12.5 is neither full nor a whole number from 32 to 16384$"),
+        (["size=true"], r"size=true is neither full nor a whole number from 32 to 16384$"),
+        (["optimizer.scales=full"], r"scales=full is neither auto nor a whole number from 1 to 8"),
         (["size=5", "feather=-2"], r"size=5 is outside 32 to 16384; feather=-2"),
         (["device=cuda:99"], r"device=cuda:99 is not available"),
         (["+styles.persn=ink.jpg"], r"no region 'persn'; did you mean person\?"),
@@ -384,3 +387,21 @@ def test_a_launcher_that_is_not_installed_says_how_to_install_it() -> None:
         "Could not find 'hydra/launcher/joblib'\n\nAvailable options in 'hydra/launcher':\n\tbasic"
     )
     assert explain(error) == ("hydra/launcher=joblib is not installed: pip install -e '.[joblib]'")
+
+
+def test_the_photographs_own_size_in_a_sweep_and_for_many_pictures(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    for name, size in {"a": (600, 150), "b": (40, 50)}.items():
+        Image.new("RGB", size, (128, 128, 128)).save(tmp_path / "photos" / f"{name}.png")
+    words = ["content=photos", "segmenter=compact", "hydra.sweep.dir=out"]
+    done = run("-m", "size=full,64", *words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    sizes = {"0/a": (600, 150), "0/b": (40, 50), "1/a": (64, 16), "1/b": (40, 50)}
+    for name, size in sizes.items():
+        with Image.open(tmp_path / "out" / name / "content.png") as picture:
+            assert picture.size == size
+    rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
+    assert "size" in rows[0].split(",")
+    assert sum("full" in row.split(",") for row in rows[1:]) == 2

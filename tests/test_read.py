@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 from pipeline import read
 from pipeline.errors import UserError
 from pipeline.specification import Shape
+from pipeline.strips import strips
 
 COLOUR = (200, 100, 50)
 
@@ -97,8 +98,8 @@ def test_arrays_and_tensors_invert_each_other() -> None:
 
 
 def test_the_sample_is_there_and_bounded() -> None:
-    assert read.content_picture("astronaut", 100, Path()).shape == (1, 3, 100, 100)
-    assert read.content_picture("stereo_motorcycle", 741, Path()).shape == (1, 3, 500, 741)
+    assert read.content_picture("astronaut", 100, Path()).picture.shape == (1, 3, 100, 100)
+    assert read.content_picture("stereo_motorcycle", 741, Path()).picture.shape == (1, 3, 500, 741)
 
 
 def test_styles_come_from_paths_first_then_from_the_gallery(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_brackets_in_a_name_are_no_pattern_where_there_is_such_a_file(tmp_path: 
 
 def test_a_sample_can_be_a_style(tmp_path: Path) -> None:
     style = read.style_picture("coffee", 100, tmp_path)
-    assert torch.equal(style, read.content_picture("coffee", 100, tmp_path))
+    assert torch.equal(style, read.content_picture("coffee", 100, tmp_path).picture)
 
 
 def test_styles_are_cropped_before_they_are_scaled(tmp_path: Path) -> None:
@@ -181,3 +182,30 @@ def test_styles_are_cropped_before_they_are_scaled(tmp_path: Path) -> None:
         assert style.min() == 1
     with pytest.raises(UserError, match="leaves less than 16 pixels"):
         read.style_picture("half.png", 50, tmp_path, crop=Shape("box", (0, 0, 0.05, 1)))
+
+
+def test_without_a_bound_a_picture_keeps_its_size(tmp_path: Path) -> None:
+    save(Image.new("RGB", (700, 30)), tmp_path / "wide.png")
+    found = read.content_picture("wide.png", None, tmp_path)
+    assert found.picture.shape == (1, 3, 30, 700)
+    shrunk = read.content_picture("wide.png", 400, tmp_path)
+    assert shrunk.picture.shape == (1, 3, 17, 400)
+    assert shrunk.original == found.original == (700, 30)
+
+
+def test_pictures_are_read_up_to_the_largest_size_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(Image.new("RGB", (40, 30)), tmp_path / "large.png")
+    # Pillow's own limit does not count, ours does.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read.open_picture(tmp_path / "large.png").size == (40, 30)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(read, "MOST_PIXELS", 1000)
+    with pytest.raises(UserError, match="is too large"):
+        read.open_picture(tmp_path / "large.png")
+
+
+def test_large_pictures_are_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "__defaults__", (7 * 4,))
+    test_arrays_and_tensors_invert_each_other()

@@ -1,9 +1,10 @@
 """The guided filter follows the picture's edges, the colour models its colours."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.refine import colour_models, guided_filter
+from pipeline.refine import colour_models, enlarged_rows, guided_filter, guided_lines
 
 
 def test_a_constant_mask_stays() -> None:
@@ -75,3 +76,25 @@ def test_the_cut_of_a_large_picture_is_made_on_a_small_one() -> None:
     large = colour_models(picture, given, longest=45)
     assert large.shape == given.shape
     assert ((large > 0.5) == (truth > 0.5)).float().mean() > 0.97
+
+
+def test_rows_are_enlarged_as_torch_does() -> None:
+    values = torch.rand(1, 4, 9, 13, generator=torch.Generator().manual_seed(0))
+    whole = F.interpolate(values, (40, 57), mode="bilinear")
+    parts = [enlarged_rows(values, slice(top, top + 8), 40, 57) for top in range(0, 40, 8)]
+    torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-6, rtol=0)
+
+
+def test_lines_found_on_a_small_picture_follow_the_large_ones_edge() -> None:
+    truth = torch.zeros(1, 1, 256, 360)
+    truth[..., 66:190, 81:279] = 1
+    large = 0.1 + 0.2 * torch.rand(1, 3, 256, 360, generator=torch.Generator().manual_seed(4))
+    large = large + 0.5 * torch.cat([truth, 1 - truth, truth], dim=1)
+    small, mask = (F.avg_pool2d(values, 4) for values in (large, truth))
+    blurred = F.avg_pool2d(mask, 5, 1, 2, count_include_pad=False)
+    lines = guided_lines(small, blurred, 2, 1e-4)
+    found = lines.enlarged(slice(0, 256), 256, 360).follow(large)
+    plain = F.interpolate(blurred, (256, 360), mode="bilinear")
+    wrong = [int(((values > 0.5) != (truth > 0.5)).sum()) for values in (found, plain)]
+    assert wrong[0] <= 5
+    assert wrong[1] > 100

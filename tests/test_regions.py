@@ -19,7 +19,8 @@ def segmentation() -> Segmentation:
 
 
 def masks_of(segmentation: Segmentation, names: list[str]) -> dict[str, Tensor]:
-    return regions.region_masks(names, regions.class_masks(segmentation), torch.zeros(1, 3, 1, 7))
+    picture = torch.zeros(1, 3, 1, 7)
+    return regions.region_masks(names, regions.class_masks(segmentation, picture), picture)
 
 
 def test_masks_are_sharpened_and_meet(segmentation: Segmentation) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.segment import Refinement, segment
+from pipeline.strips import strips
 
 CAT, DOG = VOC_CLASSES.index("cat"), VOC_CLASSES.index("dog")
 
@@ -153,3 +154,31 @@ def test_small_pictures_are_enlarged_to_the_smallest_size_and_no_further() -> No
     seen.clear()
     segment(small.repeat(1, 1, 2, 2), Watching(), sizes=(120, 160, 200), mirror=False)
     assert seen == [120, 160, 180]
+
+
+@pytest.mark.parametrize("refinement", [None, Refinement(16, 1e-4)])
+def test_a_large_picture_is_segmented_small_and_enlarged_in_strips(
+    picture: Tensor, refinement: Refinement | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = nn.functional.interpolate(picture, (244, 332), mode="bilinear")
+    monkeypatch.setattr("pipeline.segment.WORKING_SIZE", 83)
+    found = segment(large, ByColour(), sizes=[83], refinement=refinement, min_share=0.01)
+    assert found.probabilities["cat"].shape == (1, 1, 61, 83)
+    assert found.labels.shape == (61, 83)
+    labels = found.labels_of(large)
+    monkeypatch.setattr(strips, "__defaults__", (332 * 50,))
+    pieces = list(found.strips(large))
+    assert [rows.stop - rows.start for rows, _ in pieces] == [50, 50, 50, 50, 44]
+    total = torch.cat([part for _, part in pieces], dim=2).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert torch.equal(found.labels_of(large), labels)
+    truth = large[0, 0] > 0.5
+    assert ((labels == CAT) != truth).float().mean() < (0.03 if refinement is None else 0.01)
+
+
+def test_strips_of_a_picture_that_is_not_larger_are_what_was_found(picture: Tensor) -> None:
+    found = segment(picture, ByColour(), min_share=0.01)
+    ((rows, whole),) = found.strips(picture)
+    assert (rows.start, rows.stop) == (0, 61)
+    assert torch.equal(whole, torch.cat([*found.probabilities.values()], dim=1))
+    assert torch.equal(found.labels_of(picture), found.labels)

@@ -50,3 +50,30 @@ def test_a_fingerprint_is_of_what_the_pictures_show() -> None:
     assert fingerprint(Settings(size=511)) != mark
     assert fingerprint(Settings(loss=LossSettings(style_weight=31))) != mark
     assert fingerprint(Settings(styles={"person": "ink.jpg"})) != mark
+
+
+def test_size_and_scales_are_a_number_or_a_word() -> None:
+    settings = Settings(size="full", optimizer=OptimizerSettings(scales="auto"))
+    assert settings.size == "full"
+    assert fingerprint(settings) != fingerprint(Settings())
+    # Hydra leaves numbers in quotes as they are.
+    quoted = Settings(size="256", optimizer=OptimizerSettings(scales="2"))
+    assert (quoted.size, quoted.optimizer.scales) == (256, 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "written"),
+    [("fulll", "fulll"), (12.5, "12.5"), (True, "true"), (None, "null"), ("auto", "auto")],
+)
+def test_other_sizes_are_refused(size: object, written: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Settings(size=size)
+    assert str(caught.value) == (
+        f"size={written} is neither full nor a whole number from 32 to 16384"
+    )
+
+
+@pytest.mark.parametrize("scales", ["full", 2.0, False, 9, 0])
+def test_other_scales_are_refused(scales: object) -> None:
+    with pytest.raises(UserError, match=r"optimizer\.scales="):
+        Settings(optimizer=OptimizerSettings(scales=scales))

@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from skimage.draw import polygon2mask
 
 from pipeline.shapes import shape_mask
 from pipeline.specification import Shape
+from pipeline.strips import strips
 
 
 def test_a_box_covers_its_pixels() -> None:
@@ -47,3 +50,15 @@ def test_a_polygon_may_leave_the_picture() -> None:
     mask = shape_mask(Shape("polygon", (0, 0, 200, 0, 0, 60)), 60, 80, (80, 60))
     # The triangle's hypotenuse is at row 60 (1 - x / 200): 60 to 36 over the columns 0 to 80.
     assert mask.sum().item() == pytest.approx(80 * (60 + 36) / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("pixels", [2**20, 70 * 9])
+def test_a_polygon_covers_what_scikit_image_says(
+    pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strips, "__defaults__", (pixels,))
+    corners = (3.3, 4.1, 90.7, 11.3, 20.9, 47.7, -8.3, 60.1, 33.1, 2.7)
+    mask = shape_mask(Shape("polygon", corners), 50, 70, (70, 50))
+    fine = np.array(corners).reshape(-1, 2) * 4 - 0.5
+    expected = polygon2mask((200, 280), fine[:, ::-1]).reshape(50, 4, 70, 4).mean((1, 3))
+    assert np.abs(mask[0, 0].numpy() - expected).max() < 0.01

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from pipeline import write
 from pipeline.engine import LossRow
 from pipeline.errors import UserError
+from pipeline.result import Result
 
 
 def test_the_palette_is_vocs() -> None:
@@ -46,13 +48,12 @@ def test_pictures_masks_and_labels_are_read_back_as_they_were(tmp_path: Path) ->
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_the_overlay_tints_what_is_not_background(tmp_path: Path) -> None:
+def test_the_overlay_tints_what_is_not_background() -> None:
     content = torch.full((1, 3, 120, 160), 0.5)
     person = torch.zeros(1, 1, 120, 160)
     person[..., 80:] = 1
     masks = {"background": 1 - person, "person": person}
-    write.save_overlay(content, masks, tmp_path / "regions.png")
-    overlay = np.asarray(Image.open(tmp_path / "regions.png")).astype(int)
+    overlay = np.asarray(write.draw_overlay(content, masks)).astype(int)
     assert overlay.shape == (120, 160, 3)
     assert tuple(overlay[5, 5]) == (128, 128, 128)
     assert tuple(overlay[5, 155]) == (160, 128, 128)
@@ -61,9 +62,8 @@ def test_the_overlay_tints_what_is_not_background(tmp_path: Path) -> None:
 
 
 def test_the_overview_puts_pictures_side_by_side(tmp_path: Path) -> None:
-    for level in (0, 1):
-        write.save_picture(torch.full((1, 3, 4, 6), float(level)), tmp_path / f"{level}.png")
-    write.save_overview([tmp_path / "0.png", tmp_path / "1.png"], tmp_path / "both.png")
+    panels = [Image.new("RGB", (6, 4), colour) for colour in ("black", "white")]
+    write.save_overview(panels, tmp_path / "both.png")
     both = np.asarray(Image.open(tmp_path / "both.png"))
     assert both.shape == (4, 12, 3)
     assert both[:, :6].max() == 0
@@ -101,3 +101,22 @@ def test_clearing_takes_away_an_earlier_runs_results_only(tmp_path: Path) -> Non
         (tmp_path / name).touch()
     write.clear(tmp_path)
     assert [path.name for path in tmp_path.rglob("*.*")] == ["holiday.png"]
+
+
+def test_large_pictures_are_shown_smaller(
+    tmp_path: Path, content: Tensor, disc: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "LARGEST_SHOWN", 40)
+    summary = {"regions": []}
+    made = Result(content, 1 - content, None, {}, {"disc": disc}, summary=summary)
+    write.save_result(made, tmp_path)
+    sizes = {"result": (83, 61), "masks/disc": (83, 61), "regions": (40, 29), "overview": (120, 29)}
+    for name, size in sizes.items():
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.size == size
+
+
+def test_what_cannot_be_written_is_an_error(tmp_path: Path, content: Tensor, disc: Tensor) -> None:
+    (tmp_path / "masks").touch()
+    with pytest.raises(OSError, match="masks"):
+        write.save_result(Result(content, None, None, {"disc": disc}, {}), tmp_path)

@@ -102,7 +102,7 @@ def find_vgg19(folder: Path) -> tuple[Path, bool]:
 @functools.lru_cache(maxsize=16)
 def content_picture(size: int, where: torch.device) -> Tensor:
     """(1, 3, size, size) in [0, 1]: a photograph."""
-    return _square(read.content_picture("astronaut", 512, Path.cwd()), size).to(where)
+    return _square(read.content_picture("astronaut", 512, Path.cwd()).picture, size).to(where)
 
 
 @functools.lru_cache(maxsize=16)
@@ -132,16 +132,16 @@ def settings(bench: Bench, overrides: Sequence[str]) -> Settings:
 
 
 def engine(
-    bench: Bench, overrides: Sequence[str]
+    bench: Bench, overrides: Sequence[str], size: int = 512
 ) -> tuple[Settings, encoders.LoadedEncoder, Engine]:
-    """The engine that these overrides describe.
+    """The engine that these overrides describe, for pictures of this size.
 
     Raises:
         UserError: as `settings`, or weights that do not fit.
     """
     chosen = settings(bench, overrides)
     encoder = build.load_encoder(chosen, bench.where, Path.cwd())
-    return chosen, encoder, build.engine(chosen, encoder)
+    return chosen, encoder, build.engine(chosen, encoder, size)
 
 
 def prepare_engine(
@@ -156,7 +156,11 @@ def prepare_engine(
     """
 
     def prepare(iterations: int) -> Callable[[], Stylized]:
-        chosen, _, ready = engine(bench, [*overrides, f"optimizer.iterations={iterations}"])
+        chosen, _, ready = engine(
+            bench,
+            [*overrides, f"optimizer.iterations={iterations}"],
+            max(scene.content.shape[2:]),
+        )
         method = build.method(chosen)
         return lambda: method(scene, ready, lambda row: None)
 

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.losses import gram_matrix
 from pipeline.masks import drop_vanishing, layer_mask
 from pipeline.networks import encoders
-from pipeline.read import array_to_tensor, open_picture
+from pipeline.read import array_to_tensor, large_pictures, open_picture
 
 #: Larger pictures are shrunk to this long side, and styles with them, before the encoder sees them.
 LARGEST = 1024
@@ -133,5 +133,5 @@ def _read(path: Path) -> measures.Pixels:
 def _read_mask(path: Path) -> measures.Mask:
     if not path.exists():
         raise UserError(f"{path} is missing")
-    with Image.open(path) as opened:
+    with large_pictures(), Image.open(path) as opened:
         return np.asarray(opened.convert("L"), dtype=np.float32) / 255

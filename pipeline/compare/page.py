@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.compare.columns import Comparison
 from pipeline.compare.runs import Point, Run
 from pipeline.errors import UserError
-from pipeline.read import open_picture
+from pipeline.read import large_pictures, open_picture
 
 _THUMBNAIL = 480  # long side, in pixels
 _SMALL = 96
@@ -197,7 +197,7 @@ def _card(run: Run, number: int, comparison: Comparison, album: _Album) -> Card:
     name = "result.png" if run.status == "finished" else "regions.png"
     styles = []
     for file in sorted((run.folder / "styles").glob("*.png")):
-        with Image.open(file) as opened:
+        with large_pictures(), Image.open(file) as opened:
             styles.append((file.stem, _data_uri(opened.convert("RGB"), _SMALL, quality=80)))
     return Card(run, settings, album.add(run.folder / name, label), styles)
 

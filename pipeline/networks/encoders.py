@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models
 
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
@@ -35,23 +35,37 @@ class Recipe:
 _GATYS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
-def _vgg(build: Callable[..., models.VGG], url: str) -> Recipe:
+def _torchvision(name: str, **options: Any) -> nn.Sequential:
+    # Imported late: it takes a second and a half, and the bundled networks do without.
+    from torchvision import models
+
+    features: nn.Sequential = getattr(models, name)(**options).features
+    return features
+
+
+def _vgg(name: str, file: str) -> Recipe:
     """Gatys et al. 2016's layers, which every VGG has."""
-    return Recipe(lambda: build(init_weights=False).features, _GATYS_LAYERS, ("relu4_2",), 1, url)
+    return Recipe(
+        lambda: _torchvision(name, init_weights=False),
+        _GATYS_LAYERS,
+        ("relu4_2",),
+        1,
+        f"{weights.HUB}/{file}",
+    )
 
 
 RECIPES = {
-    "vgg19": _vgg(models.vgg19, models.VGG19_Weights.IMAGENET1K_V1.url),
-    "vgg16": _vgg(models.vgg16, models.VGG16_Weights.IMAGENET1K_V1.url),
-    "vgg13": _vgg(models.vgg13, models.VGG13_Weights.IMAGENET1K_V1.url),
-    "vgg11": _vgg(models.vgg11, models.VGG11_Weights.IMAGENET1K_V1.url),
+    "vgg19": _vgg("vgg19", "vgg19-dcbb9e9d.pth"),
+    "vgg16": _vgg("vgg16", "vgg16-397923af.pth"),
+    "vgg13": _vgg("vgg13", "vgg13-19584684.pth"),
+    "vgg11": _vgg("vgg11", "vgg11-8a719046.pth"),
     # Its five convolutions lie in three blocks; the first has a stride of 4.
     "alexnet": Recipe(
-        build=lambda: models.alexnet().features,
+        build=lambda: _torchvision("alexnet"),
         style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_2", "relu3_3"),
         content_layers=("relu3_1",),
         levels=1,
-        url=models.AlexNet_Weights.IMAGENET1K_V1.url,
+        url=f"{weights.HUB}/alexnet-owt-7be5be79.pth",
     ),
     "compact": Recipe(
         build=compact_encoder.features,

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.networks.convolution import unpad_gradient
 from pipeline.networks.encoder import Encoder, Window
 
 # Levels with a shorter side than this, in pixels, do not exist.
@@ -68,6 +69,15 @@ class PyramidEncoder(nn.Module):
                 break
             pictures.append(smaller)
         return pictures
+
+    def finer_gradient(self, gradient: Tensor, height: int, width: int) -> Tensor:
+        """The gradient with respect to a picture of that size, of one with respect to its half.
+
+        The transpose of one step of `pyramid`, for pictures too large to be kept by autograd.
+        """
+        odd = height % 2, width % 2
+        padded = F.conv_transpose2d(gradient, self.kernel, stride=2, output_padding=odd, groups=3)
+        return unpad_gradient(padded, 1, "replicate")
 
     def by_level(self, names: Collection[str]) -> dict[int, dict[str, str]]:
         """Level to the encoder's layers wanted there, each with its name on that level."""

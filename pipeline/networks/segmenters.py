@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import segmentation
 
 from pipeline.errors import UserError
 from pipeline.networks import weights
@@ -43,14 +42,18 @@ class TorchvisionDeepLab(nn.Module):
     """DeepLabv3 (Chen et al. 2017) as torchvision has it, read out before its upsampling.
 
     Args:
-        build: one of torchvision's constructors.
+        name: of one of torchvision's constructors.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, build: Callable[..., nn.Module]) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
+        # Imported late: it takes a second and a half, and the bundled networks do without.
+        from torchvision.models import segmentation
+
+        build: Callable[..., nn.Module] = getattr(segmentation, name)
         self.model = build(weights=None, weights_backbone=None, num_classes=21, aux_loss=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -79,16 +82,16 @@ class Recipe:
 
 RECIPES = {
     "deeplabv3_resnet101": Recipe(
-        lambda: TorchvisionDeepLab(segmentation.deeplabv3_resnet101),
-        segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1.url,
+        lambda: TorchvisionDeepLab("deeplabv3_resnet101"),
+        f"{weights.HUB}/deeplabv3_resnet101_coco-586e9e4e.pth",
     ),
     "deeplabv3_resnet50": Recipe(
-        lambda: TorchvisionDeepLab(segmentation.deeplabv3_resnet50),
-        segmentation.DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.url,
+        lambda: TorchvisionDeepLab("deeplabv3_resnet50"),
+        f"{weights.HUB}/deeplabv3_resnet50_coco-cd0a2569.pth",
     ),
     "deeplabv3_mobilenet_v3_large": Recipe(
-        lambda: TorchvisionDeepLab(segmentation.deeplabv3_mobilenet_v3_large),
-        segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1.url,
+        lambda: TorchvisionDeepLab("deeplabv3_mobilenet_v3_large"),
+        f"{weights.HUB}/deeplabv3_mobilenet_v3_large-fc3c493d.pth",
     ),
     "compact": Recipe(CompactSegmenter, None, sizes=(224, 320, 448)),
 }

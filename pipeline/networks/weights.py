@@ -18,6 +18,8 @@ from pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
+#: Where torchvision keeps its weights. Its own list costs a second and a half to import.
+HUB = "https://download.pytorch.org/models"
 BUNDLED = Path(__file__).parent / "bundled"
 #: Seconds to wait for a connection before a download counts as impossible.
 CONNECTION_TIMEOUT = 5.0
