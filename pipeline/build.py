@@ -149,7 +149,7 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) ->
         optimizer.tolerance,
         frozenset(settings.snapshots),
     )
-    chosen, where = settings.encoder, encoder.module.kernel.device
+    chosen, where = settings.encoder, encoder.module.encoder.mean.device
     in_numbers = precision.choose(cast(Any, settings.precision), where)
     team = processes.join(where)
     resources = Resources(settings.tile, cast(Any, settings.memory), settings.cuda_graph, team)

@@ -191,7 +191,7 @@ class Evaluation:
         pictures = self._encoder.pyramid(
             self._part_shown(painted, _frame(painted)), max(self._names, default=0) + 1
         )
-        luma, sizes = luminance(pictures[0]), [tuple(shown.shape[2:]) for shown in pictures]
+        sizes = [tuple(shown.shape[2:]) for shown in pictures]
         cuts: list[Cut] = [functools.partial(self._part_shown, painted)]
         cuts += [functools.partial(_cut, picture) for picture in pictures[1:]]
         del pictures
@@ -218,7 +218,7 @@ class Evaluation:
         gradients = {number: gradient for number, (gradient, _) in found.items()}
         del found
         gradient = self._finest(gradients, sizes)
-        terms = self._pixel_terms_by_bands(painted, luma, gradient)
+        terms = self._pixel_terms_by_bands(painted, gradient)
         features = torch.stack([content, style.detach(), torch.zeros_like(content)])
         return self._total(painted, terms + features.to(terms), gradient.mul_(self._mask))
 
@@ -240,17 +240,19 @@ class Evaluation:
                 gradients[level - 1] = finer.contiguous()
         return gradients[0]
 
-    def _pixel_terms_by_bands(self, painted: Tensor, luma: Tensor, gradient: Tensor) -> Tensor:
+    def _pixel_terms_by_bands(self, painted: Tensor, gradient: Tensor) -> Tensor:
         """As `_pixel_terms`, a band of rows at a time; adds the gradient to ``gradient``.
 
         Args:
             painted: (1, 3, H, W).
-            luma: (1, 1, H, W), of what is shown.
             gradient: (1, 3, H, W), with respect to what is shown.
         """
         goal, zero = self._objective, painted.new_zeros(())
         layout, variation = zero, zero
         if goal.layout_weight > 0:
+            luma = torch.empty_like(self._mask)
+            for box in _bands(painted):
+                box.cut(luma)[:] = luminance(self._part_shown(painted, box))
             luma, wanted = luma.requires_grad_(), luminance(self._content)
             with torch.enable_grad():
                 for target in self._targets:
@@ -259,9 +261,7 @@ class Evaluation:
             for channel, weight in enumerate(LUMA):
                 gradient[:, channel : channel + 1].add_(found, alpha=weight)
         weights = losses.variation_weights(self._mask)
-        frame = _frame(painted)
-        for top in range(0, frame.bottom, _BAND):
-            box = Box(top, 0, min(frame.bottom, top + _BAND + 1), frame.right)
+        for box in _bands(painted):
             part = self._part_shown(painted, box).requires_grad_()
             with torch.enable_grad():
                 sums = losses.variation_sums(part, box.cut(self._mask), _BAND)
@@ -415,6 +415,12 @@ class _Level:
 
 def _frame(picture: Tensor) -> Box:
     return Box(0, 0, *picture.shape[2:])
+
+
+def _bands(picture: Tensor) -> list[Box]:
+    """Bands of `_BAND` rows, each with the first row of the next one."""
+    height, width = picture.shape[2:]
+    return [Box(top, 0, min(height, top + _BAND + 1), width) for top in range(0, height, _BAND)]
 
 
 def _cut(picture: Tensor, box: Box) -> Tensor:

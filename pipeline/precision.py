@@ -56,7 +56,7 @@ def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:
         precision: not ``auto``. ``tf32`` and ``float32`` set, for the whole process, whether
             CUDA's convolutions and products may round their factors to 10 bits.
     """
-    device = encoder.kernel.device
+    device = encoder.encoder.mean.device
     if device.type == "cuda" and precision in ("tf32", "float32"):
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"

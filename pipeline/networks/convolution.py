@@ -58,19 +58,13 @@ class _ConvolveRectified(torch.autograd.Function):
             convolution.stride,
             int(convolution.padding[0]) - inside,
         )
-        return unpad_gradient(gradient, inside, convolution.padding_mode), None
+        return _unpad(gradient, inside, convolution.padding_mode), None
 
 
-def unpad_gradient(gradient: Tensor, padding: int, mode: str) -> Tensor:
+def _unpad(gradient: Tensor, padding: int, mode: str) -> Tensor:
     """The gradient of padding: what reached the border goes to the pixels that it copied.
 
-    Args:
-        gradient: (B, N, H + 2p, W + 2p), with respect to the padded features; changed.
-        padding: p, in units.
-        mode: ``reflect`` or ``replicate``.
-
-    Returns:
-        (B, N, H, W), a view of ``gradient``.
+    Changes ``gradient``; a view of it is returned.
     """
     if padding == 0:
         return gradient

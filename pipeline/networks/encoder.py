@@ -109,7 +109,7 @@ class Encoder(nn.Module):
 
     def normalise(self, picture: Tensor) -> Tensor:
         """What the first convolution sees of (B, 3, H, W) in [0, 1], in the weights' precision."""
-        weight = next(self.features.parameters(), self.mean)
+        weight = next(self.features.parameters(), picture)
         shown = ((picture - self.mean) / self.std).to(weight.dtype)
         if weight.is_contiguous():
             return shown
