@@ -164,7 +164,9 @@ def _outer(rows: Tensor) -> Tensor:
     if rows.dtype.itemsize >= 4:
         return rows.T @ rows
     count = len(rows) // _PARTS
-    parts = rows[: count * _PARTS].view(_PARTS, count, -1)
     rest = rows[count * _PARTS :]
-    product = torch.bmm(parts.transpose(1, 2), parts).float().sum(0)
-    return product + (rest.T @ rest).float()
+    product = (rest.T @ rest).float()
+    if count > 0:
+        parts = rows[: count * _PARTS].view(_PARTS, count, -1)
+        product += torch.bmm(parts.transpose(1, 2), parts).float().sum(0)
+    return product

@@ -84,3 +84,12 @@ def test_half_precision_is_near(features: Tensor, masks: list[Tensor | None]) ->
     for expected, found in zip(exact[1] + exact[2], half[1] + half[2], strict=True):
         assert found.dtype == torch.float32
         assert (found - expected).norm() < 0.004 * expected.norm()
+
+
+def test_a_small_region_in_half_precision() -> None:
+    features = torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)
+    mask = torch.zeros(1, 1, 3, 4)
+    mask[..., 1, 1:3] = 1
+    for wanted in (mask, torch.zeros_like(mask)):
+        _, (gram,), _ = read(features, Reading([units(wanted, torch.bfloat16)]))
+        assert torch.equal(gram, wanted.sum() * torch.ones(2, 2))

@@ -25,7 +25,7 @@ def test_an_iteration_has_samples_of_both_sides(bench: Bench) -> None:
 
 @pytest.mark.parametrize("size", [48, 67])
 def test_both_sides_have_the_same_loss(bench: Bench, size: int) -> None:
-    overrides = [*EQUAL_WORK, *bench.vgg19_overrides()]
+    overrides = [*EQUAL_WORK, "precision=float32", *bench.vgg19_overrides()]
     found = speed.same_picture(bench, size, overrides)
     assert found["engine"] == pytest.approx(found["textbook"], rel=1e-4)
 
@@ -38,7 +38,7 @@ def test_other_work_has_another_loss(bench: Bench) -> None:
 
 def test_the_default_loss_is_the_engines(bench: Bench) -> None:
     noise = torch.rand(1, 3, 72, 72, generator=torch.Generator().manual_seed(0))
-    overrides = ["encoder=compact", "method=global"]
+    overrides = ["encoder=compact", "method=global", "precision=float32"]
     scene = benches.whole_frame(72, bench.where, noise)
     painted = benches.prepare_engine(bench, overrides, scene)(1)()
     loss = quality.default_loss(bench, overrides, scene)

@@ -127,3 +127,11 @@ def test_layers_that_a_small_picture_has_no_room_for_are_left_out() -> None:
     encoder = Encoder(encoders.RECIPES["alexnet"].build())
     found = encoder(torch.rand(1, 3, 16, 20), ["relu1_1", "relu3_1"])
     assert set(found) == {"relu1_1"}
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in encoders.RECIPES.items() if recipe.url])
+def test_addresses_are_torchvisions(name: str) -> None:
+    # Kept apart from torchvision's list, which is slow to import.
+    from torchvision.models import get_model_weights
+
+    assert encoders.RECIPES[name].url in {entry.url for entry in get_model_weights(name)}

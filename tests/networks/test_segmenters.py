@@ -76,3 +76,13 @@ def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="fits no segmenter"):
         segmenters.load("auto", tmp_path / "other.pth", CPU)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, recipe in segmenters.RECIPES.items() if recipe.url]
+)
+def test_addresses_are_torchvisions(name: str) -> None:
+    # Kept apart from torchvision's list, which is slow to import.
+    from torchvision.models import get_model_weights
+
+    assert segmenters.RECIPES[name].url in {entry.url for entry in get_model_weights(name)}

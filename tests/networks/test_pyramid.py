@@ -1,0 +1,37 @@
+"""The Gaussian pyramid by slices: the binomial filter at every other pixel, and its transpose."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import PyramidEncoder
+from tests.conftest import tiny_features
+
+
+@pytest.mark.parametrize("size", [(33, 50), (40, 64), (37, 71)])
+def test_halving_is_the_binomial_filters(size: tuple[int, int]) -> None:
+    picture = torch.rand(1, 3, *size, dtype=torch.float64, requires_grad=True)
+    encoder = PyramidEncoder(Encoder(tiny_features()), 2)
+    taps = torch.tensor([1, 3, 3, 1], dtype=torch.float64) / 8
+    kernel = torch.outer(taps, taps).expand(3, 1, 4, 4)
+    padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+    expected = F.conv2d(padded, kernel, stride=2, groups=3)
+    _, half = encoder.pyramid(picture)
+    torch.testing.assert_close(half, expected)
+    upstream = torch.rand_like(half)
+    (gradient,) = torch.autograd.grad(expected, picture, upstream, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(half, picture, upstream)[0], gradient)
+    torch.testing.assert_close(encoder.finer_gradient(upstream, *size), gradient)
+
+
+def test_sizes_are_those_of_the_features() -> None:
+    encoder = PyramidEncoder(Encoder(tiny_features()), 3)
+    picture = torch.rand(1, 3, 61, 83)
+    names = [name for layer in ("relu1_1", "pool1", "relu2_1") for name in encoder.names(layer)]
+    found = {name: tuple(f.shape[2:]) for name, f in encoder(picture, names).items()}
+    sizes = encoder.sizes(61, 83)
+    assert {name: sizes[name] for name in names if name in sizes} == found
+    # 61 pixels are 30 and then 15, which is under the smallest level.
+    assert "relu1_1/2" in found
+    assert "relu1_1/4" not in found
