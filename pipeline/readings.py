@@ -114,7 +114,8 @@ class _Read(torch.autograd.Function):
             contents = [(squared if m is None else squared * m).sum() for m in reading.masks]
         ctx.reading = reading
         ctx.save_for_backward(features)
-        return features.view_as(features), *grams, *contents
+        # `view_as` would change the stride of the batch, by which libraries tell the layout.
+        return features.detach(), *grams, *contents
 
     @staticmethod
     @once_differentiable
@@ -156,7 +157,7 @@ def _rows(features: Tensor) -> Tensor:
 def _picture(rows: Tensor, like: Tensor) -> Tensor:
     """(M, N) to (1, N, H, W)."""
     _, channels, height, width = like.shape
-    return rows.view(height, width, channels).permute(2, 0, 1)[None]
+    return rows.view(1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _outer(rows: Tensor) -> Tensor:

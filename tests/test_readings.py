@@ -93,3 +93,12 @@ def test_a_small_region_in_half_precision() -> None:
     for wanted in (mask, torch.zeros_like(mask)):
         _, (gram,), _ = read(features, Reading([units(wanted, torch.bfloat16)]))
         assert torch.equal(gram, wanted.sum() * torch.ones(2, 2))
+
+
+def test_features_keep_their_layout() -> None:
+    features = torch.rand(1, 4, 6, 8).contiguous(memory_format=torch.channels_last)
+    shown, (gram,), _ = read(features.requires_grad_(), Reading([units(None, torch.float32)]))
+    # A batch of one has a stride all the same; with another one convolutions copy their input.
+    assert shown.stride() == features.stride()
+    (gradient,) = torch.autograd.grad(shown.sum() + gram.sum(), features)
+    assert gradient.stride() == features.stride()
