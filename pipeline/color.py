@@ -17,8 +17,8 @@ _LEAST_VARIANCE = 1e-5
 
 def luminance(picture: Tensor) -> Tensor:
     """(1, 1, H, W) in [0, 1], the luma of (1, 3, H, W)."""
-    weights = picture.new_tensor(LUMA)[None]
-    return (weights @ picture.flatten(2)).view(-1, 1, *picture.shape[2:])
+    red, green, blue = (weight * picture[:, k : k + 1] for k, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def grey(picture: Tensor) -> Tensor:

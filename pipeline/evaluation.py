@@ -158,7 +158,8 @@ class Evaluation:
         style = style_term(self._objective, self._weights, self._targets, sums.grams)
         content = content_term(self._objective, self._targets, sums.contents)
         terms = self._pixel_terms(shown)
-        terms = terms + torch.stack([content, style, content.new_zeros(())]).to(terms)
+        content, style = content.to(terms.device), style.to(terms.device)
+        terms = terms + torch.stack([content, style, torch.zeros_like(content)])
         (gradient,) = torch.autograd.grad(terms.sum(), painted)
         return self._total(painted, terms.detach(), gradient)
 
@@ -214,13 +215,13 @@ class Evaluation:
             found = dict(zip(self._names, [level.gradient() for level in levels], strict=True))
         del levels
         self._team.add_up([tensor for pair in found.values() for tensor in pair])
-        content = content.detach() + torch.stack([share for _, share in found.values()]).sum()
+        content = sum((share for _, share in found.values()), content.detach().to(painted.device))
         gradients = {number: gradient for number, (gradient, _) in found.items()}
         del found
         gradient = self._finest(gradients, sizes)
         terms = self._pixel_terms_by_bands(painted, gradient)
-        features = torch.stack([content, style.detach(), torch.zeros_like(content)])
-        return self._total(painted, terms + features.to(terms), gradient.mul_(self._mask))
+        features = [content, style.detach().to(painted.device), torch.zeros_like(content)]
+        return self._total(painted, terms + torch.stack(features), gradient.mul_(self._mask))
 
     def _part_shown(self, painted: Tensor, box: Box) -> Tensor:
         """What is shown inside a box: painted inside the mask, else content."""
@@ -238,6 +239,8 @@ class Evaluation:
                 gradients[level - 1].add_(finer)
             else:
                 gradients[level - 1] = finer.contiguous()
+        if 0 not in gradients:
+            return torch.zeros(1, 3, *sizes[0], device=self._mask.device)
         return gradients[0]
 
     def _pixel_terms_by_bands(self, painted: Tensor, gradient: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def style_term(
         targets: of the regions.
         grams: as `Sums.grams`.
     """
-    total = torch.zeros(())
+    parts = []
     found = {layer: iter(sums) for layer, sums in grams.items()}
     for target in targets:
         painted = {layer: next(found[layer]) / area for layer, area in target.areas.items()}
@@ -128,17 +128,22 @@ def style_term(
             share = sum(weights.values()) / sum(weights[layer] for layer in wanted)
             for layer, gram in wanted.items():
                 distance = objective.style_distance(painted[layer], gram)
-                total = total.to(distance) + weight * share * weights[layer] * distance
-    return objective.style_weight * total
+                parts.append(weight * share * weights[layer] * distance)
+    return objective.style_weight * _sum(parts)
 
 
 def content_term(
     objective: Objective, targets: Sequence[Target], contents: Mapping[str, Sequence[Tensor]]
 ) -> Tensor:
     """The weighted content loss; ``contents`` as `Sums.contents`."""
-    total = torch.zeros(())
+    parts = []
     for layer, sums in contents.items():
         for target, found in zip(targets, sums, strict=True):
             share = target.content_factors[layer] / len(target.content_factors)
-            total = total.to(found) + share * found
-    return objective.content_weight * total
+            parts.append(share * found)
+    return objective.content_weight * _sum(parts)
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    # A zero made here would have to be sent to the device.
+    return torch.stack([*parts]).sum() if parts else torch.zeros(())

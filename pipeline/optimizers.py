@@ -181,20 +181,19 @@ class PictureLBFGS:
         both = valid[:, None] & valid
 
         def ordered(products: Tensor) -> Tensor:
-            return torch.where(both, products[order][:, order], 0)
+            return products[order][:, order].masked_fill(~both, 0)
 
         by_change = ordered(self._step_by_change)
         upper = by_change.triu() + torch.diag((~valid).to(exact))
-        steps = torch.where(valid, (self._steps @ gradient)[order].to(exact), 0)[:, None]
-        changes = torch.where(valid, (self._changes @ gradient)[order].to(exact), 0)[:, None]
+        steps = (self._steps @ gradient)[order].to(exact).masked_fill(~valid, 0)[:, None]
+        changes = (self._changes @ gradient)[order].to(exact).masked_fill(~valid, 0)[:, None]
         solve = torch.linalg.solve_triangular
         first = solve(upper, steps, upper=True)
         middle = by_change.diagonal()[:, None] * first - self._scale * changes
         middle = middle + self._scale * (ordered(self._change_by_change) @ first)
         second = solve(upper.T, middle, upper=False)
         ring = torch.empty_like(order).index_copy_(0, order, age - 1)
-        any_valid = valid.any()
-        scale = torch.where(any_valid, self._scale, 1).to(gradient.dtype)
+        scale = self._scale.masked_fill(~valid.any(), 1).to(gradient.dtype)
         along_changes = (self._scale * first)[ring, 0].to(gradient.dtype)
         along_steps = second[ring, 0].to(gradient.dtype)
         found: Tensor = along_changes @ self._changes

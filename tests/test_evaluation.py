@@ -1,11 +1,15 @@
 """The gradient in tiles is the whole picture's."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision import models
 
 from pipeline import losses
@@ -150,3 +154,42 @@ def test_an_iteration_never_waits_for_the_device() -> None:
     assert not torch.equal(painted, content)
     with pytest.raises(AssertionError), Refuse():
         float(terms[0])
+
+
+class Stay(TorchDispatchMode):
+    """Refuses operations between devices; sending a number is enough to stop a recording."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
+        assert {tensor.device.type for tensor in tensors} <= {"meta"}, func
+        return out
+
+
+def to_meta(found: Any) -> Any:
+    """A copy whose tensors have shapes but no values."""
+    if isinstance(found, Tensor):
+        return found.to("meta")
+    if dataclasses.is_dataclass(found) and not isinstance(found, type):
+        values = {entry.name: to_meta(getattr(found, entry.name)) for entry in fields(found)}
+        return dataclasses.replace(found, **values)
+    if isinstance(found, Mapping):
+        return {key: to_meta(value) for key, value in found.items()}
+    return type(found)(map(to_meta, found)) if isinstance(found, list | tuple) else found
+
+
+@pytest.mark.parametrize("kind", ["balanced", "gatys"])
+def test_an_iteration_stays_on_its_device(kind: str) -> None:
+    content, guides, mask = scene(61, 83)
+    evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE, kind)
+    for name in ("_content", "_mask", "_targets", "_kept", "_readings"):
+        setattr(evaluate, name, to_meta(getattr(evaluate, name)))
+    evaluate._encoder.to("meta")
+    painted = content.to("meta")
+    optimizer = PictureLBFGS(painted)
+    with Stay():
+        for _ in range(2):
+            terms, gradient = evaluate(painted)
+            optimizer.step(terms[0], gradient)
+    with pytest.raises(AssertionError), Stay():
+        painted * torch.tensor(2.0)
