@@ -101,6 +101,10 @@ class Evaluation:
         wanted = encoder.by_level({**self._gram_masks, **self._content_masks})
         self._names = {level: names for level, names in wanted.items() if names}
         self._unit: Tensor | None = None
+        self._layouts: list[losses.Layout] = []
+        if objective.layout_weight > 0:
+            luma = luminance(content)
+            self._layouts = [losses.Layout(luma, target.mask) for target in targets]
         self._readings = {} if self._in_tiles else self._whole_readings()
 
     @property
@@ -167,9 +171,9 @@ class Evaluation:
         """(3,), what content, style and variation have of terms that need no features."""
         goal = self._objective
         layout = shown.new_zeros(())
-        if goal.layout_weight > 0:
-            for target in self._targets:
-                layout = layout + losses.layout_loss(shown, self._content, target.mask)
+        if self._layouts:
+            luma = luminance(shown)
+            layout = torch.stack([wanted.loss(luma) for wanted in self._layouts]).sum()
         variation = losses.total_variation(shown, self._mask)
         return torch.stack(
             [goal.layout_weight * layout, shown.new_zeros(()), goal.tv_weight * variation]
@@ -252,14 +256,13 @@ class Evaluation:
         """
         goal, zero = self._objective, painted.new_zeros(())
         layout, variation = zero, zero
-        if goal.layout_weight > 0:
+        if self._layouts:
             luma = torch.empty_like(self._mask)
             for box in _bands(painted):
                 box.cut(luma)[:] = luminance(self._part_shown(painted, box))
-            luma, wanted = luma.requires_grad_(), luminance(self._content)
+            luma.requires_grad_()
             with torch.enable_grad():
-                for target in self._targets:
-                    layout = layout + losses.layout_of_luma(luma, wanted, target.mask)
+                layout = torch.stack([wanted.loss(luma) for wanted in self._layouts]).sum()
                 (found,) = torch.autograd.grad(goal.layout_weight * layout, luma)
             for channel, weight in enumerate(LUMA):
                 gradient[:, channel : channel + 1].add_(found, alpha=weight)

@@ -4,7 +4,6 @@ Shapes: B batch (always 1 here), C or N channels, H W height and width, M = H*W 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.color import luminance
@@ -149,28 +148,53 @@ def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) ->
     Returns:
         A scalar in [0, 2]; near 1, without a gradient, for a content of one colour.
     """
-    return layout_of_luma(luminance(picture), luminance(content), mask)
+    return Layout(luminance(content), mask).loss(luminance(picture))
 
 
-def layout_of_luma(luma: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:
-    """`layout_loss` of two pictures' luma, (1, 1, H, W)."""
-    if mask is None:
-        mask = torch.ones_like(luma)
-    scale = min(1.0, _LAYOUT_CELLS / max(luma.shape[2:]))
-    size = [max(1, round(length * scale)) for length in luma.shape[2:]]
+class Layout:
+    """Where light and dark lie in a region of a content: what `layout_loss` compares with.
 
-    def coarse(values: Tensor) -> Tensor:
-        # Cells overlap, triangles twice their size: disjoint ones would leave a grid.
-        return F.interpolate(values, size, mode="bilinear", antialias=True)
+    Args:
+        content: (1, 1, H, W), its luma.
+        mask: (1, 1, H, W), weighs the pixels; None: all alike.
+    """
 
-    area = coarse(mask)
-    weights = area / area.sum().clamp_min(1e-6)
-    centred = []
-    for shown in (luma, content):
+    def __init__(self, content: Tensor, mask: Tensor | None = None) -> None:
+        self._mask = torch.ones_like(content) if mask is None else mask
+        height, width = content.shape[2:]
+        scale = min(1.0, _LAYOUT_CELLS / max(height, width))
+        # (cells, pixels), one for rows and one for columns.
+        self._rows = _triangles(height, max(1, round(height * scale))).to(content)
+        self._columns = _triangles(width, max(1, round(width * scale))).to(content)
+        area = self._coarse(self._mask)
+        self._area = area.clamp_min(1e-6)
+        self._weights = area / area.sum().clamp_min(1e-6)
+        self._centred = self._centre(content)
+        self._variance = (self._centred.square() * self._weights).sum()
+
+    def _coarse(self, values: Tensor) -> Tensor:
+        return self._rows @ values[0, 0] @ self._columns.T
+
+    def _centre(self, luma: Tensor) -> Tensor:
         # Averages of what lies in the region; its surroundings do not shine in.
-        inside = coarse(shown * mask) / area.clamp_min(1e-6)
-        centred.append(inside - (inside * weights).sum())
-    ours, theirs = centred
-    covariance = (ours * theirs * weights).sum()
-    variances = (ours.square() * weights).sum() * (theirs.square() * weights).sum()
-    return 1 - covariance / (variances + _LEAST_LAYOUT).sqrt()
+        inside = self._coarse(luma * self._mask) / self._area
+        return inside - (inside * self._weights).sum()
+
+    def loss(self, luma: Tensor) -> Tensor:
+        """`layout_loss` of a picture with this luma, (1, 1, H, W)."""
+        ours = self._centre(luma)
+        covariance = (ours * self._centred * self._weights).sum()
+        variance = (ours.square() * self._weights).sum()
+        return 1 - covariance / (variance * self._variance + _LEAST_LAYOUT).sqrt()
+
+
+def _triangles(pixels: int, cells: int) -> Tensor:
+    """(cells, pixels), averages over cells that overlap: disjoint ones would leave a grid.
+
+    Triangles twice a cell's size, as in bilinear interpolation with antialiasing.
+    """
+    size = pixels / cells
+    centres = (torch.arange(cells) + 0.5) * size
+    distance = (torch.arange(pixels) + 0.5 - centres[:, None]).abs() / size
+    weights = (1 - distance).clamp_min(0)
+    return weights / weights.sum(1, keepdim=True)

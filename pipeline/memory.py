@@ -96,7 +96,7 @@ def choose_tiling(
     Args:
         tile: side of the tiles in pixels; ``off`` never cuts; ``auto`` where the whole picture's
             features would not fit into the memory that is free.
-        memory: ``low`` computes the first layers, up to the second pooling, in at least four tiles:
+        memory: ``low`` computes the first layers, up to the second pooling, in at least nine tiles:
             they hold most of the memory and a small part of the arithmetic.
         encoder, height, width, layers: as `feature_bytes`.
         device: where it is to fit.
@@ -109,7 +109,7 @@ def choose_tiling(
         if side is not None:
             return Tiling(side)
     if memory == "low" and longest >= 2 * SMALLEST_TILE:
-        return Tiling(max(SMALLEST_TILE, -(-longest // 3)), second_pooling(encoder.encoder))
+        return Tiling(max(SMALLEST_TILE, -(-longest // 4)), second_pooling(encoder.encoder))
     return WHOLE
 
 

@@ -184,6 +184,8 @@ def test_an_iteration_stays_on_its_device(kind: str) -> None:
     evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE, kind)
     for name in ("_content", "_mask", "_targets", "_kept", "_readings"):
         setattr(evaluate, name, to_meta(getattr(evaluate, name)))
+    for layout in evaluate._layouts:
+        vars(layout).update(to_meta(vars(layout)))
     evaluate._encoder.to("meta")
     painted = content.to("meta")
     optimizer = PictureLBFGS(painted)
