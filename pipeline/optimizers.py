@@ -124,7 +124,8 @@ class PictureLBFGS:
         torch.where(lost, self._first_step / 2, self._first_step, out=self._first_step)
         self._complete(gradient, self._moved & ~lost)
         step = self._direction(gradient)
-        moving = (gradient != 0).sum().clamp_min(1)
+        # Not `(gradient != 0).sum()`, which makes 64-bit numbers of the comparison first.
+        moving = torch.count_nonzero(gradient).clamp_min(1)
         size = (step @ step / moving).sqrt().clamp_min(1e-20)
         length = torch.where(
             self._valid.any(),
