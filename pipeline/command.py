@@ -35,7 +35,6 @@ from pipeline.settings import Settings, register
 
 #: What Hydra puts in a run's folder before the run starts.
 _HYDRA_FILES = {".hydra", "pipeline.log"}
-_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.I)
 #: Settings whose values are paths, which may hold characters of Hydra's grammar.
 _PATHS = re.compile(
     r"(\+{0,2}(?:content|reference|init|regions|(?:styles|regions)\.[\w.]+|\w+\.weights)=)(.*)",
@@ -183,7 +182,7 @@ def _paint(
 
 def _failure(error: Exception, size: int | str) -> Failure:
     """What to say of an error that ended a run."""
-    if _OUT_OF_MEMORY.search(str(error)) and isinstance(error, RuntimeError):
+    if _is_out_of_memory(error):
         return Failure(
             f"not enough memory at size={size}; lower size or optimizer.history, "
             "or choose encoder=compact"
@@ -193,6 +192,15 @@ def _failure(error: Exception, size: int | str) -> Failure:
         return Failure(message)
     log.debug("a defect", exc_info=error)
     return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError):
+        return False
+    # Imports torch, which whatever ran out of memory has done already.
+    from pipeline.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _message(error: Exception) -> str | None:

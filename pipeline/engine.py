@@ -173,7 +173,7 @@ class Engine:
         """
         curve: list[LossRow] = []
         kept: dict[int, Tensor] = {}
-        painted: Tensor | None = None
+        painted = content if start is None else start
         # A scale of fewer iterations would do no more than blur the picture.
         scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
         factors = _factors(content, scales)
@@ -189,8 +189,6 @@ class Engine:
 
         for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
             content_here = _shrink(content, factor)
-            if painted is None:
-                painted = content if start is None else start
             scale = _Scale(
                 painted,
                 content_here,
@@ -202,7 +200,6 @@ class Engine:
                 done=len(curve),
             )
             painted = self._paint_scale(scale, curve, record, keep)
-        assert painted is not None
         return Painting(painted, curve, kept)
 
     @torch.no_grad()
@@ -401,8 +398,11 @@ def _shrink(picture: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return picture
     height, width = (max(16, round(side / factor)) for side in picture.shape[2:])
-    small = F.interpolate(picture, (height, width), mode="bilinear", antialias=True)
-    return small.clamp(0, 1)
+    return _reduce(picture, (height, width))
+
+
+def _reduce(picture: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(picture, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
@@ -432,8 +432,7 @@ def _resize(picture: Tensor, like: Tensor) -> Tensor:
     if picture.shape[2:] == like.shape[2:]:
         return picture
     if picture.shape[2] > like.shape[2]:
-        small = F.interpolate(picture, like.shape[2:], mode="bilinear", antialias=True)
-        return small.clamp(0, 1)
+        return _reduce(picture, like.shape[2:])
     return _enlarge(picture, like)
 
 

@@ -343,25 +343,13 @@ class _Level:
             }
             features = self._read(self._cut(part.tile.seen), taken, self._sums)
             if self._behind:
-                self._collect(part, features)
+                self._boundary = part.put(features, self._border, self._boundary)
         for gram in self.grams():
             gram.requires_grad_()
 
     def _read(self, picture: Tensor, taken: Mapping[str, Reading], sums: Sums) -> Tensor:
         features = self._encoder.normalise(picture)
         return _read(self._encoder, features, taken, self._first, sums, 0, self._stop)
-
-    def _collect(self, part: Part, features: Tensor) -> None:
-        there, here = part.boxes(self._border)
-        if self._boundary is None:
-            shape = 1, features.shape[1], *part.sizes[self._border]
-            self._boundary = torch.empty(
-                shape,
-                dtype=features.dtype,
-                device=features.device,
-                memory_format=torch.channels_last,
-            )
-        there.cut(self._boundary)[:] = here.cut(features)
 
     def read_whole(self, sums: Sums) -> None:
         """Read the layers behind, with gradients; add everything to ``sums``."""

@@ -52,6 +52,27 @@ class Part:
         units = self.tile.units(stride, *self.sizes[layer])
         return units, self.tile.local(units, stride)
 
+    def put(self, features: Tensor, layer: str, whole: Tensor | None) -> Tensor:
+        """Put the units that the tile answers for into the whole layer.
+
+        Args:
+            features: (1, N, h, w), of what is seen.
+            layer: of the encoder.
+            whole: (1, N, H_l, W_l), changed; None: a new one.
+        """
+        if self.tile.is_whole:
+            return features
+        if whole is None:
+            whole = torch.empty(
+                (1, features.shape[1], *self.sizes[layer]),
+                dtype=features.dtype,
+                device=features.device,
+                memory_format=torch.channels_last,
+            )
+        there, here = self.boxes(layer)
+        there.cut(whole)[:] = here.cut(features)
+        return whole
+
     def units(self, mask: Tensor | None, layer: str) -> readings.Units:
         """The units of a region that the tile answers for; ``mask`` as above."""
         weight = next(self.encoder.parameters(), self.encoder.mean)
@@ -130,14 +151,7 @@ def whole_features(
     whole: dict[str, Tensor] = {}
     for part, found in tile_features(encoder, picture, names, side):
         for layer, (name, features) in found.items():
-            if part.tile.is_whole:
-                whole[name] = features
-                continue
-            if name not in whole:
-                shape = 1, features.shape[1], *part.sizes[layer]
-                whole[name] = torch.empty_like(features[:1, :1, :1, :1]).new_empty(shape)
-            there, here = part.boxes(layer)
-            there.cut(whole[name])[:] = here.cut(features)
+            whole[name] = part.put(features, layer, whole.get(name))
     return whole
 
 
