@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import losses
@@ -23,8 +22,9 @@ from pipeline.memory import (
     smaller,
 )
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.objective import Guide, Objective, Style
+from pipeline.objective import Guide, Objective
 from pipeline.optimizers import Optimizer, PictureAdam, PictureLBFGS
+from pipeline.pieces import Piece, factors, resize
 from pipeline.processes import ALONE, Team
 from pipeline.replay import Arrivals, Replay
 from pipeline.reuse import Store
@@ -33,8 +33,6 @@ from pipeline.tiles import Tiling
 
 log = logging.getLogger(__name__)
 
-#: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
-SMALLEST_SCALE = 48
 #: Iterations over which `Descent.tolerance` looks for progress.
 PATIENCE = 10
 
@@ -144,63 +142,47 @@ class Engine:
             if weight > 0
         }
 
-    def paint(
-        self,
-        content: Tensor,
-        mask: Tensor,
-        guides: Sequence[Guide],
-        stage: str,
-        progress: Progress = lambda row: None,
-        *,
-        start: Tensor | None = None,
-    ) -> Painting:
-        """Repaint the part of a picture that lies in ``mask``.
+    def paint(self, piece: Piece, progress: Progress = lambda row: None) -> Painting:
+        """Repaint the part of a picture that lies in its mask.
 
         The losses see the picture as it will be shown: painted inside the mask, content outside.
         So no style is spent on pixels that are thrown away, and a region's style takes its
         surroundings into account.
 
         Args:
-            content: (1, 3, H, W) in [0, 1].
-            mask: (1, 1, H, W) in [0, 1], where the picture may change.
-            guides: the styles and where they go.
-            stage: name for the loss curve.
+            piece: what is to be painted.
             progress: called with each iteration's losses.
-            start: (1, 3, H, W) in [0, 1], where the optimisation begins; None: at the content.
 
         Returns:
             The painted picture, in [0, 1], equal to the content where the mask is 0.
         """
-        curve: list[LossRow] = []
-        kept: dict[int, Tensor] = {}
-        painted = content if start is None else start
+        return self.paint_together([piece], progress)[0]
+
+    def paint_together(
+        self, pieces: Sequence[Piece], progress: Progress = lambda row: None
+    ) -> list[Painting]:
+        """Repaint pieces of the same size, as one batch where the memory does.
+
+        Each has losses and an optimizer of its own, and becomes what `paint` makes of it. Small
+        pictures keep a device busy for a part of an iteration only; together they share the rest.
+
+        Args:
+            pieces: what is to be painted.
+            progress: called with each piece's losses, iteration by iteration.
+
+        Raises:
+            ValueError: their sizes differ.
+        """
+        sizes = {piece.size for piece in pieces}
+        if len(sizes) != 1:
+            raise ValueError(f"pieces painted together have one size, not {sorted(sizes)}")
+        works = [_Work(piece, piece.beginning) for piece in pieces]
         # A scale of fewer iterations would do no more than blur the picture.
         scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
-        factors = _factors(content, scales)
-
-        def record(row: LossRow) -> None:
-            curve.append(row)
-            progress(row)
-
-        def keep(shown: Tensor, count: int) -> None:
-            if count in self.descent.snapshots:
-                full = _enlarge(shown.clamp(0, 1), content)
-                kept[count] = content + mask * (full - content)
-
-        for factor, iterations in zip(factors, self._shares(len(factors)), strict=True):
-            content_here = _shrink(content, factor)
-            scale = _Scale(
-                painted,
-                content_here,
-                _shrink(mask, factor),
-                _shrink_guides(guides, factor),
-                iterations,
-                stage,
-                factor,
-                done=len(curve),
-            )
-            painted = self._paint_scale(scale, curve, record, keep)
-        return Painting(painted, curve, kept)
+        found = factors(pieces[0].size, scales)
+        for factor, iterations in zip(found, self._shares(len(found)), strict=True):
+            self._paint_scale(works, factor, iterations, progress)
+        return [Painting(work.painted, work.curve, work.snapshots) for work in works]
 
     @torch.no_grad()
     def style_distance(self, picture: Tensor, guide: Guide) -> float:
@@ -249,7 +231,7 @@ class Engine:
             tiling,
         )
 
-    def _tiling(self, picture: Tensor) -> Tiling:
+    def _tiling(self, picture: Tensor, count: int = 1) -> Tiling:
         have = self.resources
         layers = [*self._levels, *self.objective.content_layers]
         height, width = picture.shape[2:]
@@ -257,32 +239,39 @@ class Engine:
             # Without tiles there would be nothing to share out.
             return Tiling(-(-max(height, width) // (2 * have.team.size)))
         return choose_tiling(
-            have.tile, have.memory, self.encoder, height, width, layers, picture.device
+            have.tile, have.memory, self.encoder, height, width, layers, picture.device, count
         )
 
     def _paint_scale(
-        self,
-        scale: "_Scale",
-        curve: list[LossRow],
-        record: Progress,
-        keep: Callable[[Tensor, int], None],
-    ) -> Tensor:
-        """Descend; where the memory does not do, again in smaller tiles."""
-        tiling = self._tiling(scale.content)
-        while True:
+        self, works: Sequence["_Work"], factor: int, iterations: int, progress: Progress
+    ) -> None:
+        """Descend; where the memory does not do, piece by piece, then in smaller tiles."""
+        have = self.resources
+        scale = _Scale(
+            [work.piece.at_scale(factor, work.painted) for work in works], factor, iterations
+        )
+        done = [len(work.curve) for work in works]
+        tiling = self._tiling(scale.pieces[0].content, len(works))
+        together = tiling.side is None and have.memory == "normal" and have.team.size == 1
+        while len(works) == 1 or together:
             try:
-                return self._descend(scale, tiling, record, keep)
+                self._descend(works, scale, tiling, progress)
+                return
             except RuntimeError as error:
                 # Processes that share tiles have to agree on them.
-                if not is_out_of_memory(error) or self.resources.team.size > 1:
+                if not is_out_of_memory(error) or have.team.size > 1:
                     raise
-            del curve[scale.done :]
-            tiling = self._smaller(tiling, scale)
-            if scale.content.device.type == "cuda":
+            for work, before in zip(works, done, strict=True):
+                del work.curve[before:]
+            if scale.pieces[0].content.device.type == "cuda":
                 torch.cuda.empty_cache()
+            together = False
+            if len(works) == 1:
+                tiling = self._smaller(tiling, *scale.pieces[0].size)
+        for work in works:
+            self._paint_scale([work], factor, iterations, progress)
 
-    def _smaller(self, tiling: Tiling, scale: "_Scale") -> Tiling:
-        height, width = scale.content.shape[2:]
+    def _smaller(self, tiling: Tiling, height: int, width: int) -> Tiling:
         if self.resources.tile == "off":
             raise UserError(f"not enough memory for {width}x{height} pixels; use tile=auto")
         found = smaller(tiling, height, width)
@@ -297,40 +286,40 @@ class Engine:
         return found
 
     def _descend(
-        self,
-        scale: "_Scale",
-        tiling: Tiling,
-        record: Progress,
-        keep: Callable[[Tensor, int], None],
-    ) -> Tensor:
-        have = self.resources
-        targets, kept = self._maker(tiling).make(
-            scale.content, scale.guides, warn=scale.factor == 1
-        )
+        self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
+    ) -> None:
+        have, pieces = self.resources, scale.pieces
+        maker = self._maker(tiling)
+        made = [maker.make(p.content, p.guides, warn=scale.factor == 1) for p in pieces]
+        kept = [features for _, features in made]
+        content, mask = _batch([p.content for p in pieces]), _batch([p.mask for p in pieces])
         evaluation = Evaluation(
             self.encoder,
             self.objective,
             self._levels,
-            scale.content,
-            scale.mask,
-            targets,
-            kept,
+            content,
+            mask,
+            [targets for targets, _ in made],
+            {name: _batch([features[name] for features in kept]) for name in kept[0]},
             tiling,
             have.team,
         )
-        painted = _resize(scale.start, scale.content).clone(memory_format=torch.contiguous_format)
-        optimizer = self._optimizer(painted)
-        values = painted.new_zeros(4)
-        totals: list[float] = []
+        painted = _batch([p.beginning for p in pieces]).clone(memory_format=torch.contiguous_format)
+        optimizers = [self._optimizer(painted[k : k + 1]) for k in range(len(pieces))]
+        values = painted.new_zeros(len(pieces), 4)
+        done = [len(work.curve) for work in works]
 
         def advance() -> None:
             terms, gradient = evaluation(painted)
             values.copy_(terms)
-            optimizer.step(terms[0], gradient)
+            for k, optimizer in enumerate(optimizers):
+                optimizer.step(terms[k, 0], gradient[k : k + 1])
 
-        def arrived(found: list[float]) -> None:
-            record(LossRow(scale.stage, scale.factor, len(totals), *found))
-            totals.append(found[0])
+        def arrived(found: list[list[float]]) -> None:
+            for work, before, terms in zip(works, done, found, strict=True):
+                number = len(work.curve) - before
+                work.curve.append(LossRow(work.piece.stage, scale.factor, number, *terms))
+                progress(work.curve[-1])
 
         replayed = have.record and tiling.side is None and have.team.size == 1
         step = Replay(advance, painted.device) if replayed else advance
@@ -338,18 +327,25 @@ class Engine:
         for iteration in range(scale.iterations):
             step()
             arrivals.take()
-            keep(painted, scale.done + iteration + 1)
-            if self._stalled(totals):
+            for k, (work, before) in enumerate(zip(works, done, strict=True)):
+                if before + iteration + 1 in self.descent.snapshots:
+                    work.keep(painted[k : k + 1], before + iteration + 1)
+            if self.descent.tolerance and all(
+                self._stalled([row.total for row in work.curve[before:]])
+                for work, before in zip(works, done, strict=True)
+            ):
                 break
         arrivals.finish()
         # Where the last step led has not been evaluated yet.
-        optimizer.best.update(painted, evaluation(painted)[0][0])
-        # In place: at the largest sizes every copy counts.
-        best = optimizer.best.picture.clamp_(0, 1)
-        return best.sub_(scale.content).mul_(scale.mask).add_(scale.content)
+        terms, _ = evaluation(painted)
+        for k, (work, optimizer) in enumerate(zip(works, optimizers, strict=True)):
+            optimizer.best.update(painted[k : k + 1], terms[k, 0])
+            # In place: at the largest sizes every copy counts.
+            best = optimizer.best.picture.clamp_(0, 1)
+            work.painted = best.sub_(pieces[k].content).mul_(pieces[k].mask).add_(pieces[k].content)
 
     def _stalled(self, totals: Sequence[float]) -> bool:
-        if self.descent.tolerance == 0 or len(totals) <= PATIENCE:
+        if len(totals) <= PATIENCE:
             return False
         before, now = min(totals[:-PATIENCE]), min(totals)
         return before - now < self.descent.tolerance * before
@@ -364,77 +360,43 @@ class Engine:
         return PictureLBFGS(painted, plan.learning_rate, history)
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """One size of a picture, and what is to be done there.
+@dataclass
+class _Work:
+    """A piece on its way.
 
     Attributes:
-        start: (1, 3, h', w') in [0, 1], where to begin, of another size maybe.
-        content: (1, 3, h, w) in [0, 1].
-        mask: (1, 1, h, w) in [0, 1].
-        guides: of that size.
-        iterations: to be made here.
-        stage, factor: for the loss curve.
-        done: iterations made before.
+        piece: at full size.
+        painted: (1, 3, h, w) in [0, 1], what the scales so far have made of it.
+        curve, snapshots: as `Painting`.
     """
 
-    start: Tensor
-    content: Tensor
-    mask: Tensor
-    guides: Sequence[Guide]
-    iterations: int
-    stage: str
+    piece: Piece
+    painted: Tensor
+    curve: list[LossRow] = field(default_factory=list)
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+
+    def keep(self, shown: Tensor, count: int) -> None:
+        """Keep what is painted after so many iterations, at full size."""
+        content, mask = self.piece.content, self.piece.mask
+        full = resize(shown.clamp(0, 1), self.piece.size)
+        self.snapshots[count] = content + mask * (full - content)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """One size of the pieces that are painted together.
+
+    Attributes:
+        pieces: of that size.
+        factor: what their sides have been divided by.
+        iterations: to be made here.
+    """
+
+    pieces: Sequence[Piece]
     factor: int
-    done: int
+    iterations: int
 
 
-def _factors(content: Tensor, scales: int) -> list[int]:
-    """Reductions from coarse to fine, powers of two ending with 1."""
-    shortest = min(content.shape[2:])
-    return [2**n for n in range(scales - 1, 0, -1) if shortest >> n >= SMALLEST_SCALE] + [1]
-
-
-def _shrink(picture: Tensor, factor: int) -> Tensor:
-    if factor == 1:
-        return picture
-    height, width = (max(16, round(side / factor)) for side in picture.shape[2:])
-    return _reduce(picture, (height, width))
-
-
-def _reduce(picture: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(picture, size, mode="bilinear", antialias=True).clamp(0, 1)
-
-
-def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
-    shrunk: dict[int, Tensor] = {}
-
-    def shrink(picture: Tensor) -> Tensor:
-        # The same picture stays the same object, so that it is encoded once.
-        if id(picture) not in shrunk:
-            shrunk[id(picture)] = _shrink(picture, factor)
-        return shrunk[id(picture)]
-
-    def shrink_style(style: Style) -> Style:
-        mask = None if style.mask is None else shrink(style.mask)
-        return Style(shrink(style.picture), mask, style.weight)
-
-    return [
-        Guide(
-            guide.region,
-            [shrink_style(style) for style in guide.styles],
-            None if guide.mask is None else shrink(guide.mask),
-        )
-        for guide in guides
-    ]
-
-
-def _resize(picture: Tensor, like: Tensor) -> Tensor:
-    if picture.shape[2:] == like.shape[2:]:
-        return picture
-    if picture.shape[2] > like.shape[2]:
-        return _reduce(picture, like.shape[2:])
-    return _enlarge(picture, like)
-
-
-def _enlarge(painted: Tensor, content: Tensor) -> Tensor:
-    return F.interpolate(painted, content.shape[2:], mode="bicubic").clamp(0, 1)
+def _batch(pictures: Sequence[Tensor]) -> Tensor:
+    """(1, C, H, W) each to (B, C, H, W)."""
+    return pictures[0] if len(pictures) == 1 else torch.cat([*pictures])

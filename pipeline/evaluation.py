@@ -18,7 +18,7 @@ from pipeline.color import LUMA, luminance
 from pipeline.features import Part, add_to, deepest_of, parts
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.objective import Objective, Sums, Target, content_term, style_term
+from pipeline.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.processes import ALONE, Team
 from pipeline.readings import Reading
 from pipeline.regions import Box
@@ -55,17 +55,18 @@ def _read(
 
 
 class Evaluation:
-    """The losses of a painted picture, and their gradient.
+    """The losses of painted pictures, and their gradient.
 
-    The losses see the picture as it will be shown: painted inside the mask, content outside.
+    The losses see a picture as it will be shown: painted inside the mask, content outside. In a
+    batch each picture has losses of its own, as if it were alone.
 
     Args:
         encoder: whose features are compared.
         objective: the losses.
         weights: layer to w_l.
-        content: (1, 3, H, W) in [0, 1].
-        mask: (1, 1, H, W) in [0, 1], where the picture may change.
-        targets: of the regions; at least one.
+        content: (B, 3, H, W) in [0, 1]; in tiles, B is 1.
+        mask: (B, 1, H, W) in [0, 1], where the picture may change.
+        targets: of each picture's regions; at least one.
         kept: layer to the content's features, where these are held in memory; in tiles others are
             computed again, tile by tile.
         tiling: how the picture is cut.
@@ -79,7 +80,7 @@ class Evaluation:
         weights: Mapping[str, float],
         content: Tensor,
         mask: Tensor,
-        targets: Sequence[Target],
+        targets: Sequence[Sequence[Target]],
         kept: Mapping[str, Tensor],
         tiling: Tiling = WHOLE,
         team: Team = ALONE,
@@ -87,29 +88,50 @@ class Evaluation:
         self._encoder, self._objective, self._weights = encoder, objective, weights
         self._content, self._mask, self._targets, self._kept = content, mask, targets, kept
         self._tiling, self._team = tiling, team
-        grams = dict.fromkeys(name for target in targets for name in target.areas)
+        sizes = encoder.sizes(*content.shape[2:])
+        # Each region of each picture, with the picture's number.
+        regions = [(number, target) for number, found in enumerate(targets) for target in found]
+        grams = dict.fromkeys(name for _, target in regions for name in target.areas)
         self._gram_masks = {
-            name: [target.gram_masks[name] for target in targets if name in target.areas]
+            name: [
+                self._in_batch(target.gram_masks[name], number, sizes[name])
+                for number, target in regions
+                if name in target.areas
+            ]
             for name in grams
         }
         self._content_masks: dict[str, list[Tensor | None]] = {}
         if objective.content_weight > 0:
             self._content_masks = {
-                name: [target.content_masks[name] for target in targets]
-                for name in targets[0].content_factors
+                name: [
+                    self._in_batch(target.content_masks[name], number, sizes[name])
+                    for number, target in regions
+                ]
+                for name in regions[0][1].content_factors
             }
         wanted = encoder.by_level({**self._gram_masks, **self._content_masks})
         self._names = {level: names for level, names in wanted.items() if names}
         self._unit: Tensor | None = None
-        self._layouts: list[losses.Layout] = []
+        self._layouts: list[list[losses.Layout]] = []
         if objective.layout_weight > 0:
-            luma = luminance(content)
-            self._layouts = [losses.Layout(luma, target.mask) for target in targets]
+            self._layouts = [
+                [losses.Layout(luma, target.mask) for target in found]
+                for luma, found in zip(_pictures(luminance(content)), targets, strict=True)
+            ]
         self._readings = {} if self._in_tiles else self._whole_readings()
 
     @property
     def _in_tiles(self) -> bool:
         return self._tiling.side is not None or self._team.size > 1
+
+    def _in_batch(self, mask: Tensor | None, number: int, size: tuple[int, int]) -> Tensor | None:
+        """A mask of one picture's layer, on those of all: 0 on the others."""
+        count = len(self._content)
+        if count == 1:
+            return mask
+        found = self._mask.new_zeros(count, 1, *size)
+        found[number] = 1 if mask is None else mask[0]
+        return found
 
     def _whole_readings(self) -> dict[int, dict[str, Reading]]:
         height, width = self._content.shape[2:]
@@ -139,11 +161,11 @@ class Evaluation:
         """Evaluate.
 
         Args:
-            painted: (1, 3, H, W); outside [0, 1] it costs.
+            painted: (B, 3, H, W); outside [0, 1] it costs.
 
         Returns:
-            (4,), the total loss and its content, style and variation terms, weighted; and the
-            total's gradient, as ``painted``.
+            (B, 4), each picture's total loss and its content, style and variation terms, weighted;
+            and the totals' gradient, as ``painted``.
         """
         if self._in_tiles:
             with torch.no_grad():
@@ -159,37 +181,44 @@ class Evaluation:
             encoder = self._encoder.encoder
             features = encoder.normalise(pictures[level])
             _read(encoder, features, self._readings[level], names, sums)
-        style = style_term(self._objective, self._weights, self._targets, sums.grams)
-        content = content_term(self._objective, self._targets, sums.contents)
-        terms = self._pixel_terms(shown)
-        content, style = content.to(terms.device), style.to(terms.device)
-        terms = terms + torch.stack([content, style, torch.zeros_like(content)])
+        terms = self._pixel_terms(shown) + self._feature_terms(sums)
         (gradient,) = torch.autograd.grad(terms.sum(), painted)
         return self._total(painted, terms.detach(), gradient)
 
+    def _feature_terms(self, sums: Sums) -> Tensor:
+        """(B, 3), what content, style and variation have of terms that features tell."""
+        zero = self._mask.new_zeros(())
+        style = style_terms(self._objective, self._weights, self._targets, sums.grams, zero)
+        content = content_terms(self._objective, self._targets, sums.contents, zero)
+        return torch.stack([content, style, torch.zeros_like(style)], dim=1)
+
     def _pixel_terms(self, shown: Tensor) -> Tensor:
-        """(3,), what content, style and variation have of terms that need no features."""
-        goal = self._objective
-        layout = shown.new_zeros(())
-        if self._layouts:
-            luma = luminance(shown)
-            layout = torch.stack([wanted.loss(luma) for wanted in self._layouts]).sum()
+        """(B, 3), what content, style and variation have of terms that need no features."""
+        goal, none = self._objective, shown.new_zeros(len(shown))
+        layout = self._layout(luminance(shown)) if self._layouts else none
         variation = losses.total_variation(shown, self._mask)
+        return torch.stack([goal.layout_weight * layout, none, goal.tv_weight * variation], dim=1)
+
+    def _layout(self, luma: Tensor) -> Tensor:
+        """(B,), of (B, 1, H, W)."""
         return torch.stack(
-            [goal.layout_weight * layout, shown.new_zeros(()), goal.tv_weight * variation]
+            [
+                torch.stack([wanted.loss(picture) for wanted in found]).sum()
+                for found, picture in zip(self._layouts, _pictures(luma), strict=True)
+            ]
         )
 
     def _total(self, painted: Tensor, terms: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Add the penalty for values out of range; its weight is set by the first evaluation."""
         if self._unit is None:
-            self._unit = terms.sum()
+            self._unit = terms.sum(1)
         with torch.no_grad():
             # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
-            outside = painted.clamp(0, 1).sub_(painted).flatten()
-            strength = RANGE_WEIGHT * self._unit / len(outside)
-            penalty = strength * (outside @ outside)
-            gradient.view(-1).addcmul_(outside, strength, value=-2)
-            return torch.cat([(terms.sum() + penalty)[None], terms]), gradient
+            outside = painted.clamp(0, 1).sub_(painted).flatten(1)
+            strength = RANGE_WEIGHT * self._unit / outside.shape[1]
+            penalty = strength * torch.stack([values @ values for values in outside])
+            gradient.view_as(outside).addcmul_(outside, strength[:, None], value=-2)
+            return torch.cat([(terms.sum(1) + penalty)[:, None], terms], dim=1), gradient
 
     def _evaluate_in_tiles(self, painted: Tensor) -> tuple[Tensor, Tensor]:
         # Whole pictures are large here: as few as can be are held, and none kept by autograd.
@@ -212,20 +241,19 @@ class Evaluation:
         with torch.enable_grad():
             for level in levels:
                 level.read_whole(sums)
-            style = style_term(self._objective, self._weights, self._targets, sums.grams)
-            content = content_term(self._objective, self._targets, sums.contents)
-            if (style + content).requires_grad:
-                (style + content).backward()  # type: ignore[no-untyped-call]
+            terms = self._feature_terms(sums)
+            if terms.requires_grad:
+                terms.sum().backward()  # type: ignore[no-untyped-call]
             found = dict(zip(self._names, [level.gradient() for level in levels], strict=True))
         del levels
         self._team.add_up([tensor for pair in found.values() for tensor in pair])
-        content = sum((share for _, share in found.values()), content.detach().to(painted.device))
+        terms = terms.detach()
+        terms[0, 0] += sum(share for _, share in found.values())
         gradients = {number: gradient for number, (gradient, _) in found.items()}
         del found
         gradient = self._finest(gradients, sizes)
-        terms = self._pixel_terms_by_bands(painted, gradient)
-        features = [content, style.detach().to(painted.device), torch.zeros_like(content)]
-        return self._total(painted, terms + torch.stack(features), gradient.mul_(self._mask))
+        terms += self._pixel_terms_by_bands(painted, gradient)
+        return self._total(painted, terms, gradient.mul_(self._mask))
 
     def _part_shown(self, painted: Tensor, box: Box) -> Tensor:
         """What is shown inside a box: painted inside the mask, else content."""
@@ -248,22 +276,22 @@ class Evaluation:
         return gradients[0]
 
     def _pixel_terms_by_bands(self, painted: Tensor, gradient: Tensor) -> Tensor:
-        """As `_pixel_terms`, a band of rows at a time; adds the gradient to ``gradient``.
+        """As `_pixel_terms`, of one picture by bands of rows; adds the gradient to ``gradient``.
 
         Args:
             painted: (1, 3, H, W).
             gradient: (1, 3, H, W), with respect to what is shown.
         """
-        goal, zero = self._objective, painted.new_zeros(())
-        layout, variation = zero, zero
+        goal, none = self._objective, painted.new_zeros(1)
+        layout, variation = none, none
         if self._layouts:
             luma = torch.empty_like(self._mask)
             for box in _bands(painted):
                 box.cut(luma)[:] = luminance(self._part_shown(painted, box))
             luma.requires_grad_()
             with torch.enable_grad():
-                layout = torch.stack([wanted.loss(luma) for wanted in self._layouts]).sum()
-                (found,) = torch.autograd.grad(goal.layout_weight * layout, luma)
+                layout = self._layout(luma)
+                (found,) = torch.autograd.grad(goal.layout_weight * layout.sum(), luma)
             for channel, weight in enumerate(LUMA):
                 gradient[:, channel : channel + 1].add_(found, alpha=weight)
         weights = losses.variation_weights(self._mask)
@@ -271,11 +299,12 @@ class Evaluation:
             part = self._part_shown(painted, box).requires_grad_()
             with torch.enable_grad():
                 sums = losses.variation_sums(part, box.cut(self._mask), _BAND)
-                share = (torch.stack(sums) / weights).sum()
-                (found,) = torch.autograd.grad(goal.tv_weight * share, part)
+                share = (sums / weights).sum(0)
+                (found,) = torch.autograd.grad(goal.tv_weight * share.sum(), part)
             box.cut(gradient).add_(found)
             variation = variation + share.detach()
-        return torch.stack([goal.layout_weight * layout.detach(), zero, goal.tv_weight * variation])
+        layout = goal.layout_weight * layout.detach()
+        return torch.stack([layout, none, goal.tv_weight * variation], dim=1)
 
     def _content_pictures(self) -> dict[int, Tensor]:
         """The content on each level where features of it are computed again for every tile."""
@@ -368,13 +397,15 @@ class _Level:
         """The gradient with respect to the picture, and the first layers' content loss."""
         evaluation = self._evaluation
         total = self._encoder.mean.new_zeros(1, 3, self._height, self._width)
-        content = total.new_zeros(())
+        zero = content = total.new_zeros(())
         for part in evaluation._team.share(self._parts):
             box = part.tile.seen
             shown = self._cut(box).detach().requires_grad_()
             sums = Sums()
             features = self._read(shown, self._again(part), sums)
-            share = content_term(evaluation._objective, evaluation._targets, sums.contents)
+            (share,) = content_terms(
+                evaluation._objective, evaluation._targets, sums.contents, zero
+            )
             # A level without a content layer has no share in that loss.
             ends, upstream = (
                 ([share], [torch.ones_like(share)]) if share.requires_grad else ([], [])
@@ -405,6 +436,11 @@ class _Level:
             layer: evaluation._reading(part, layer, name, contents.get(layer), values=False)
             for layer, name in self._first.items()
         }
+
+
+def _pictures(batch: Tensor) -> list[Tensor]:
+    """(B, C, H, W) to (1, C, H, W) each."""
+    return [batch[number : number + 1] for number in range(len(batch))]
 
 
 def _frame(picture: Tensor) -> Box:

@@ -1,6 +1,6 @@
 """Losses of neural style transfer, as pure functions.
 
-Shapes: B batch (always 1 here), C or N channels, H W height and width, M = H*W units.
+Shapes: B batch, C or N channels, H W height and width, M = H*W units.
 """
 
 import torch
@@ -101,21 +101,20 @@ def total_variation(picture: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared difference of neighbouring pixels, horizontally plus vertically.
 
     Args:
-        picture: (1, 3, H, W).
-        mask: (1, 1, H, W), weighs the pixels; None: all alike.
+        picture: (B, 3, H, W).
+        mask: (B, 1, H, W), weighs the pixels; None: all alike.
 
     Returns:
-        A scalar; Mahendran and Vedaldi 2015 with exponent 2, averaged, so that its strength does
-        not depend on the region's area.
+        (B,), of each picture; Mahendran and Vedaldi 2015 with exponent 2, averaged, so that its
+        strength does not depend on the region's area.
     """
     if mask is None:
         mask = torch.ones_like(picture[:, :1])
-    sums, weights = variation_sums(picture, mask), variation_weights(mask)
-    return (torch.stack(sums) / weights).sum()
+    return (variation_sums(picture, mask) / variation_weights(mask)).sum(0)
 
 
-def variation_sums(picture: Tensor, mask: Tensor, rows: int | None = None) -> list[Tensor]:
-    """What `total_variation` averages: weighed squared differences, downwards and to the right.
+def variation_sums(picture: Tensor, mask: Tensor, rows: int | None = None) -> Tensor:
+    """What `total_variation` averages: (2, B), squared differences downwards and to the right.
 
     Args:
         picture, mask: as there.
@@ -124,12 +123,14 @@ def variation_sums(picture: Tensor, mask: Tensor, rows: int | None = None) -> li
     down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean(1, keepdim=True)
     first = picture[..., :rows, :]
     right = (first[..., 1:] - first[..., :-1]).square().mean(1, keepdim=True)
-    return [(down * mask[..., 1:, :]).sum(), (right * mask[..., :rows, 1:]).sum()]
+    weighed = down * mask[..., 1:, :], right * mask[..., :rows, 1:]
+    return torch.stack([values.sum((1, 2, 3)) for values in weighed])
 
 
 def variation_weights(mask: Tensor) -> Tensor:
-    """(2,), the sums of the weights of `variation_sums`."""
-    return torch.stack([mask[..., 1:, :].sum(), mask[..., 1:].sum()]).clamp_min(1e-6)
+    """(2, B), the sums of the weights of `variation_sums`."""
+    weights = mask[..., 1:, :], mask[..., 1:]
+    return torch.stack([values.sum((1, 2, 3)) for values in weights]).clamp_min(1e-6)
 
 
 def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -90,6 +90,7 @@ def choose_tiling(
     width: int,
     layers: Collection[str],
     device: torch.device,
+    count: int = 1,
 ) -> Tiling:
     """How to cut a picture.
 
@@ -100,12 +101,13 @@ def choose_tiling(
             they hold most of the memory and a small part of the arithmetic.
         encoder, height, width, layers: as `feature_bytes`.
         device: where it is to fit.
+        count: pictures of that size that are computed at once.
     """
     longest = max(height, width)
     if isinstance(tile, int):
         return Tiling(tile) if tile < longest else WHOLE
     if tile == "auto":
-        side = _fitting_side(encoder, height, width, layers, _SHARE * free_bytes(device))
+        side = _fitting_side(encoder, height, width, layers, _SHARE * free_bytes(device) / count)
         if side is not None:
             return Tiling(side)
     if memory == "low" and longest >= 2 * SMALLEST_TILE:

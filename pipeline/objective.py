@@ -97,7 +97,8 @@ class Sums:
     """What the losses are made of: sums over a layer's units (`readings.read`).
 
     Attributes:
-        grams: layer to the Gram sums of the targets that have the layer, in their order.
+        grams: layer to the Gram sums of the targets that have the layer, in their order, picture
+            by picture.
         contents: layer to the content sums of all targets.
     """
 
@@ -105,23 +106,27 @@ class Sums:
     contents: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
-def style_term(
+def style_terms(
     objective: Objective,
     weights: Mapping[str, float],
-    targets: Sequence[Target],
+    targets: Sequence[Sequence[Target]],
     grams: Mapping[str, Sequence[Tensor]],
+    zero: Tensor,
 ) -> Tensor:
-    """The weighted style loss.
+    """The weighted style losses, (B,).
 
     Args:
         objective: the losses.
         weights: layer to w_l.
-        targets: of the regions.
+        targets: of each picture's regions.
         grams: as `Sums.grams`.
+        zero: a scalar, the loss of a picture without styles; one made here would have to be sent
+            to the device.
     """
-    parts = []
     found = {layer: iter(sums) for layer, sums in grams.items()}
-    for target in targets:
+
+    def term(target: Target) -> list[Tensor]:
+        parts = []
         painted = {layer: next(found[layer]) / area for layer, area in target.areas.items()}
         for weight, wanted in target.styles:
             # A region too small for some layers keeps its strength: the others carry its weight.
@@ -129,21 +134,28 @@ def style_term(
             for layer, gram in wanted.items():
                 distance = objective.style_distance(painted[layer], gram)
                 parts.append(weight * share * weights[layer] * distance)
-    return objective.style_weight * _sum(parts)
+        return parts
+
+    of_pictures = [[part for target in regions for part in term(target)] for regions in targets]
+    return objective.style_weight * _sums(of_pictures, zero)
 
 
-def content_term(
-    objective: Objective, targets: Sequence[Target], contents: Mapping[str, Sequence[Tensor]]
+def content_terms(
+    objective: Objective,
+    targets: Sequence[Sequence[Target]],
+    contents: Mapping[str, Sequence[Tensor]],
+    zero: Tensor,
 ) -> Tensor:
-    """The weighted content loss; ``contents`` as `Sums.contents`."""
-    parts = []
-    for layer, sums in contents.items():
-        for target, found in zip(targets, sums, strict=True):
-            share = target.content_factors[layer] / len(target.content_factors)
-            parts.append(share * found)
-    return objective.content_weight * _sum(parts)
+    """The weighted content losses, (B,); ``contents`` as `Sums.contents`, others as above."""
+    found = {layer: iter(sums) for layer, sums in contents.items()}
+
+    def term(target: Target) -> list[Tensor]:
+        count = len(target.content_factors)
+        return [target.content_factors[layer] / count * next(sums) for layer, sums in found.items()]
+
+    of_pictures = [[part for target in regions for part in term(target)] for regions in targets]
+    return objective.content_weight * _sums(of_pictures, zero)
 
 
-def _sum(parts: Sequence[Tensor]) -> Tensor:
-    # A zero made here would have to be sent to the device.
-    return torch.stack([*parts]).sum() if parts else torch.zeros(())
+def _sums(parts: Sequence[Sequence[Tensor]], zero: Tensor) -> Tensor:
+    return torch.stack([torch.stack([*found]).sum() if found else zero for found in parts])

@@ -3,7 +3,7 @@
 A Gram matrix is a sum over units, and so is a content loss. Sums of parts of a picture add up to
 those of the whole; that is what makes tiles exact (`pipeline.evaluation`).
 
-Shapes: N channels, H W height and width of a layer, M = H*W units, K regions.
+Shapes: B batch, N channels, H W height and width of a layer, M = B*H*W units, K regions.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from torch.autograd.function import once_differentiable
 _MOST = 0.75
 # Partial sums of a product in half precision: each is rounded once, their sum not at all.
 _PARTS = 16
+# Fewer units than this are multiplied faster as float32 than in parts.
+_FEW = 512
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def units(mask: Tensor | None, dtype: torch.dtype) -> Units:
     """The units of a region; reads the mask's values, so it is not for the inner loop.
 
     Args:
-        mask: (1, 1, H, W), non-negative; None: the whole layer.
+        mask: (B, 1, H, W), non-negative; None: the whole layer.
         dtype: of the features.
     """
     if mask is None:
@@ -68,8 +70,8 @@ class Reading:
 
     Attributes:
         grams: the units of each Gram sum.
-        content: (1, N, H, W), features that a content loss compares with; None: no such loss.
-        masks: of the content sums, (1, 1, H, W) each; None: the whole layer.
+        content: (B, N, H, W), features that a content loss compares with; None: no such loss.
+        masks: of the content sums, (B, 1, H, W) each; None: the whole layer.
         values: whether Gram sums are computed; False if only their gradients are wanted.
     """
 
@@ -83,7 +85,7 @@ def read(features: Tensor, reading: Reading) -> tuple[Tensor, list[Tensor], list
     """Take the sums from a layer.
 
     Args:
-        features: (1, N, H, W).
+        features: (B, N, H, W); a region may lie in any of the pictures.
         reading: what to take.
 
     Returns:
@@ -150,18 +152,20 @@ def _content_gradient(features: Tensor, reading: Reading, sums: Sequence[Tensor]
 
 
 def _rows(features: Tensor) -> Tensor:
-    """(1, N, H, W) to (M, N); without a copy if the channels lie last in memory."""
-    return features[0].permute(1, 2, 0).reshape(-1, features.shape[1])
+    """(B, N, H, W) to (M, N); without a copy if the channels lie last in memory."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
 def _picture(rows: Tensor, like: Tensor) -> Tensor:
-    """(M, N) to (1, N, H, W)."""
-    _, channels, height, width = like.shape
-    return rows.view(1, height, width, channels).permute(0, 3, 1, 2)
+    """(M, N) to (B, N, H, W)."""
+    batch, channels, height, width = like.shape
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _outer(rows: Tensor) -> Tensor:
     """(n, N) to (N, N), ``sum_k x_ik x_jk`` in float32 at least."""
+    if rows.dtype.itemsize < 4 and len(rows) < _FEW:
+        rows = rows.float()
     if rows.dtype.itemsize >= 4:
         return rows.T @ rows
     count = len(rows) // _PARTS

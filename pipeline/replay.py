@@ -7,6 +7,7 @@ them most of the time. A recorded step (a CUDA graph) is started by one call.
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,12 +78,12 @@ class Arrivals:
 
     Args:
         source: overwritten by every step.
-        arrived: is called with its values, step by step.
+        arrived: is called with its values as (nested) lists, step by step.
         ahead: steps that may be queued on the device before the process waits for the oldest.
     """
 
     def __init__(
-        self, source: Tensor, arrived: Callable[[list[float]], None], ahead: int = 16
+        self, source: Tensor, arrived: Callable[[list[Any]], None], ahead: int = 16
     ) -> None:
         self._source, self._arrived, self._ahead = source, arrived, ahead
         self._under_way: deque[tuple[Tensor, torch.cuda.Event]] = deque()

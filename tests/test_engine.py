@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from pipeline.engine import Descent, Engine, Resources
 from pipeline.errors import UserError
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Guide, Objective, Style
+from pipeline.pieces import Piece
 
 
 def objective(kind: str = "balanced", style_weight: float = 10.0) -> Objective:
@@ -35,7 +37,7 @@ def test_the_loss_falls(
     kind: str,
 ) -> None:
     engine = Engine(encoder, objective(kind, 1e4), Descent(optimizer, 30, 1, rate))
-    painting = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+    painting = engine.paint(Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc"))
     totals = [row.total for row in painting.curve]
     assert len(totals) == 30
     assert min(totals) < 0.7 * totals[0]
@@ -45,7 +47,9 @@ def test_the_loss_falls(
 def test_pixels_outside_the_mask_stay(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    painted = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").picture
+    painted = engine.paint(
+        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+    ).picture
     outside = (disc == 0).expand_as(content)
     assert torch.equal(painted[outside], content[outside])
     assert (painted - content)[~outside].abs().mean() > 0.02
@@ -57,7 +61,7 @@ def test_the_region_comes_nearer_to_its_style(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     guide = Guide("disc", [Style(stripes)], disc)
-    painted = engine.paint(content, disc, [guide], "disc").picture
+    painted = engine.paint(Piece(content, disc, [guide], "disc")).picture
     before, after = engine.style_distance(content, guide), engine.style_distance(painted, guide)
     assert after < 0.75 * before
 
@@ -74,7 +78,7 @@ def test_scales_share_the_iterations_and_end_at_full_size(
     content = torch.rand(1, 3, 201, 230, generator=torch.Generator().manual_seed(0))
     engine = Engine(encoder, objective(), Descent("lbfgs", 20, 3, 1.0))
     painting = engine.paint(
-        content, torch.ones(1, 1, 201, 230), [Guide("all", [Style(stripes)])], "all"
+        Piece(content, torch.ones(1, 1, 201, 230), [Guide("all", [Style(stripes)])], "all")
     )
     scales = [row.scale for row in painting.curve]
     assert len(scales) == 20
@@ -87,7 +91,9 @@ def test_scales_share_the_iterations_and_end_at_full_size(
 def test_the_rows_terms_add_up(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    row = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").curve[0]
+    row = engine.paint(Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")).curve[
+        0
+    ]
     # At the start the picture is the content: in range, and without content loss.
     assert row.content == pytest.approx(0, abs=1e-6)
     assert row.total == pytest.approx(row.content + row.style + row.tv, rel=1e-5)
@@ -105,7 +111,9 @@ def test_a_guides_strength_does_not_depend_on_the_regions_area(
         mask = torch.zeros(1, 1, 80, 80)
         mask[..., :side, :side] = 1
         losses.append(
-            engine.paint(repeated, mask, [Guide("r", [Style(stripes)], mask)], "r").curve[0].style
+            engine.paint(Piece(repeated, mask, [Guide("r", [Style(stripes)], mask)], "r"))
+            .curve[0]
+            .style
         )
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
@@ -113,8 +121,12 @@ def test_a_guides_strength_does_not_depend_on_the_regions_area(
 def test_the_same_input_gives_the_same_picture(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    first = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").picture
-    second = engine.paint(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc").picture
+    first = engine.paint(
+        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+    ).picture
+    second = engine.paint(
+        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+    ).picture
     assert torch.equal(first, second)
 
 
@@ -125,7 +137,7 @@ def test_a_region_that_pooling_drops_does_no_harm(encoder: PyramidEncoder, strip
     first[..., :40], last[..., 60:] = 1, 1
     engine = Engine(encoder, objective(style_weight=1e3), Descent("lbfgs", 10, 1, 1.0))
     guides = [Guide("first", [Style(stripes)], first), Guide("last", [Style(stripes)], last)]
-    painting = engine.paint(content, first + last, guides, "both")
+    painting = engine.paint(Piece(content, first + last, guides, "both"))
     assert all(math.isfinite(row.total) for row in painting.curve)
     changes = (painting.picture - content).abs()
     assert changes[..., :40].mean() > 0.005
@@ -139,7 +151,7 @@ def test_layers_of_weight_zero_take_no_part(
     small = torch.zeros(1, 1, 61, 83)
     small[..., 30:33, 40:43] = 1
     painting = Engine(encoder, goal, Descent("lbfgs", 4, 1, 1.0)).paint(
-        content, small, [Guide("small", [Style(stripes)], small)], "small"
+        Piece(content, small, [Guide("small", [Style(stripes)], small)], "small")
     )
     assert painting.curve[-1].style > 0
 
@@ -151,7 +163,7 @@ def test_few_iterations_are_as_many_and_never_blur(
     content = torch.rand(1, 3, 200, 210, generator=torch.Generator().manual_seed(0))
     engine = Engine(encoder, objective(), Descent("lbfgs", iterations, 3, 1.0))
     mask = torch.ones(1, 1, 200, 210)
-    painting = engine.paint(content, mask, [Guide("all", [Style(stripes)], mask)], "all")
+    painting = engine.paint(Piece(content, mask, [Guide("all", [Style(stripes)], mask)], "all"))
     assert len(painting.curve) == iterations
     assert engine.style_distance(painting.picture, Guide("all", [Style(stripes)], mask)) < (
         engine.style_distance(content, Guide("all", [Style(stripes)], mask))
@@ -165,7 +177,7 @@ def test_two_styles_of_a_region_share_it(
     losses = {}
     for share in (1.0, 0.5, 0.0):
         styles = [Style(stripes, weight=share), Style(other, weight=1 - share)]
-        painting = engine.paint(content, disc, [Guide("disc", styles, disc)], "disc")
+        painting = engine.paint(Piece(content, disc, [Guide("disc", styles, disc)], "disc"))
         losses[share] = [
             engine.style_distance(painting.picture, Guide("disc", [Style(s)], disc))
             for s in (stripes, other)
@@ -182,7 +194,7 @@ def test_the_weighted_loss_of_two_styles_is_their_sum(
     engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
 
     def first(*styles: Style) -> float:
-        return engine.paint(content, disc, [Guide("d", styles, disc)], "d").curve[0].style
+        return engine.paint(Piece(content, disc, [Guide("d", styles, disc)], "d")).curve[0].style
 
     together = first(Style(stripes, weight=0.7), Style(other, weight=0.3))
     assert together == pytest.approx(0.7 * first(Style(stripes)) + 0.3 * first(Style(other)))
@@ -197,7 +209,7 @@ def test_a_style_may_come_from_a_part_of_its_picture(
     left[..., :64] = 1
     engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
     found = [
-        engine.paint(content, disc, [Guide("d", [style], disc)], "d").curve[0].style
+        engine.paint(Piece(content, disc, [Guide("d", [style], disc)], "d")).curve[0].style
         for style in (Style(half, left), Style(stripes), Style(half))
     ]
     assert found[0] == pytest.approx(found[1], rel=0.05)
@@ -209,7 +221,9 @@ def test_it_begins_where_it_is_told(
 ) -> None:
     engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 1e-6))
     start = 1 - content
-    painted = engine.paint(content, disc, [Guide("d", [Style(stripes)], disc)], "d", start=start)
+    painted = engine.paint(
+        Piece(content, disc, [Guide("d", [Style(stripes)], disc)], "d", start=start)
+    )
     inside = (disc == 1).expand_as(content)
     torch.testing.assert_close(painted.picture[inside], start[inside], atol=1e-4, rtol=0)
     assert torch.equal(painted.picture[~inside], content[~inside])
@@ -221,7 +235,7 @@ def test_snapshots_are_taken_on_the_way(
     descent = Descent("lbfgs", 30, 2, 1.0, snapshots=(5, 20))
     engine = Engine(encoder, objective(style_weight=1e3), descent)
     guide = Guide("disc", [Style(stripes)], disc)
-    painting = engine.paint(content, disc, [guide], "disc")
+    painting = engine.paint(Piece(content, disc, [guide], "disc"))
     assert sorted(painting.snapshots) == [5, 20]
     distances = [
         engine.style_distance(picture, guide)
@@ -240,7 +254,7 @@ def test_it_stops_when_the_loss_no_longer_falls(
     def iterations(tolerance: float) -> int:
         descent = Descent("lbfgs", 120, 1, 1.0, tolerance=tolerance)
         engine = Engine(encoder, objective(), descent)
-        return len(engine.paint(content, disc, [guide], "disc").curve)
+        return len(engine.paint(Piece(content, disc, [guide], "disc")).curve)
 
     assert iterations(0) == 120
     assert 10 < iterations(0.2) < iterations(0.02) < 120
@@ -253,7 +267,7 @@ def test_a_guide_without_styles_holds_the_content(
     start = torch.full_like(content, 0.5)
 
     def content_losses(*guides: Guide) -> list[float]:
-        painting = engine.paint(content, everywhere, guides, "d", start=start)
+        painting = engine.paint(Piece(content, everywhere, guides, "d", start=start))
         return [row.content for row in painting.curve]
 
     held = content_losses(Guide("free", [], 1 - disc))
@@ -271,7 +285,7 @@ def test_layout_counts_as_content(
     def first(weight: float) -> float:
         goal = dataclasses.replace(engine.objective, layout_weight=weight)
         chosen = dataclasses.replace(engine, objective=goal, descent=Descent("adam", 1, 1, 0.01))
-        return chosen.paint(content, disc, [guide], "d", start=start).curve[0].content
+        return chosen.paint(Piece(content, disc, [guide], "d", start=start)).curve[0].content
 
     shown = content + disc * (start - content)
     expected = losses.layout_loss(shown, content, disc).item()
@@ -311,9 +325,9 @@ def test_short_of_memory_it_goes_on_in_tiles(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     guide = Guide("disc", [Style(stripes)], disc)
-    expected = cutting.paint(content, disc, [guide], "disc")
+    expected = cutting.paint(Piece(content, disc, [guide], "disc"))
     tried = short_of_memory(monkeypatch, 25)
-    found = cutting.paint(content, disc, [guide], "disc")
+    found = cutting.paint(Piece(content, disc, [guide], "disc"))
     assert tried == [None, 42, 21]
     assert "83x61 pixels; going on in tiles of 21" in caplog.text
     assert len(found.curve) == 6
@@ -330,11 +344,11 @@ def test_where_no_tile_fits_it_says_what_to_do(
     guide = Guide("disc", [Style(stripes)], disc)
     tried = short_of_memory(monkeypatch, None)
     with pytest.raises(UserError, match="even in tiles of 21; lower size"):
-        cutting.paint(content, disc, [guide], "disc")
+        cutting.paint(Piece(content, disc, [guide], "disc"))
     assert tried == [None, 42, 21]
     uncut = dataclasses.replace(cutting, resources=Resources(tile="off"))
     with pytest.raises(UserError, match="use tile=auto"):
-        uncut.paint(content, disc, [guide], "disc")
+        uncut.paint(Piece(content, disc, [guide], "disc"))
 
 
 @pytest.mark.parametrize("memory", ["normal", "low"])
@@ -346,10 +360,124 @@ def test_tiles_paint_the_same_picture(
     mask = torch.ones(1, 1, 260, 301)
     guides = [Guide("all", [Style(stripes)], mask)]
     engine = Engine(encoder, objective(), Descent("lbfgs", 4, 1, 1.0))
-    expected = engine.paint(content, mask, guides, "all").picture
+    expected = engine.paint(Piece(content, mask, guides, "all")).picture
     cut = dataclasses.replace(engine, resources=Resources(tile=tile, memory=memory))
-    found = cut.paint(content, mask, guides, "all").picture
+    found = cut.paint(Piece(content, mask, guides, "all")).picture
     assert (found - content).abs().mean() > 0.005
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
     distances = [e.style_distance(found, guides[0]) for e in (engine, cut)]
     assert distances[0] == pytest.approx(distances[1], rel=1e-4)
+
+
+def pieces(content: Tensor, disc: Tensor, stripes: Tensor) -> list[Piece]:
+    other = disc.flip(3)
+    return [
+        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc"),
+        Piece(content, other, [Guide("other", [Style(stripes.flip(1))], other)], "other"),
+    ]
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", 1.0), ("adam", 0.02)])
+def test_pieces_painted_together_become_what_each_becomes_alone(
+    encoder: PyramidEncoder,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    optimizer: str,
+    rate: float,
+) -> None:
+    descent = Descent(optimizer, 12, 2, rate, snapshots=[4, 12])
+    engine = Engine(encoder.double(), objective(), descent)
+    given = [
+        dataclasses.replace(
+            piece,
+            content=piece.content.double(),
+            mask=piece.mask.double(),
+            guides=[
+                Guide(g.region, [Style(s.picture.double()) for s in g.styles], g.mask.double())
+                for g in piece.guides
+                if g.mask is not None
+            ],
+        )
+        for piece in pieces(content, disc, stripes)
+    ]
+    rows = []
+    together = engine.paint_together(given, rows.append)
+    assert [row.stage for row in rows[:4]] == ["disc", "other"] * 2
+    for piece, found in zip(given, together, strict=True):
+        expected = engine.paint(piece)
+        torch.testing.assert_close(found.picture, expected.picture, rtol=0, atol=1e-6)
+        assert [row.iteration for row in found.curve] == [row.iteration for row in expected.curve]
+        assert [r.total for r in found.curve] == pytest.approx([r.total for r in expected.curve])
+        assert {row.stage for row in found.curve} == {piece.stage}
+        assert [*found.snapshots] == [4, 12]
+        for count, shown in expected.snapshots.items():
+            torch.testing.assert_close(found.snapshots[count], shown, rtol=0, atol=1e-6)
+
+
+def test_pieces_of_different_sizes_are_not_painted_together(
+    engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    first, second = pieces(content, disc, stripes)
+    smaller = dataclasses.replace(second, content=content[..., :40], mask=disc[..., :40])
+    with pytest.raises(ValueError, match="one size, not"):
+        engine.paint_together([first, smaller])
+
+
+@pytest.mark.parametrize(
+    ("resources", "sizes"),
+    [
+        (Resources(tile="auto"), [2]),
+        (Resources(tile="off"), [2]),
+        (Resources(tile=32), [1, 1]),
+        (Resources(memory="low"), [1, 1]),
+    ],
+)
+def test_pieces_are_painted_together_where_that_costs_no_memory(
+    engine: Engine,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    resources: Resources,
+    sizes: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+
+    class Watched(evaluation.Evaluation):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            found.append(len(self._content))
+
+    monkeypatch.setattr("pipeline.engine.Evaluation", Watched)
+    cut = dataclasses.replace(engine, descent=Descent("lbfgs", 2, 1, 1.0), resources=resources)
+    cut.paint_together(pieces(content, disc, stripes))
+    assert found == sizes
+
+
+@pytest.mark.parametrize("tile", ["auto", "off"])
+def test_short_of_memory_pieces_are_painted_one_by_one(
+    encoder: PyramidEncoder,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    tile: Any,
+) -> None:
+    class Short(evaluation.Evaluation):
+        count = 0
+
+        def __call__(self, painted: Tensor) -> tuple[Tensor, Tensor]:
+            Short.count += 1
+            if len(painted) > 1 and Short.count > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().__call__(painted)
+
+    monkeypatch.setattr("pipeline.engine.Evaluation", Short)
+    descent = Descent("lbfgs", 10, 2, 1.0)
+    engine = Engine(encoder, objective(), descent, resources=Resources(tile=tile))
+    found = engine.paint_together(pieces(content, disc, stripes))
+    for painting in found:
+        assert len(painting.curve) == 10
+        assert [row.iteration for row in painting.curve] == [*range(10)]
+    assert Short.count > 20

@@ -56,7 +56,7 @@ def evaluation(
     goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
     weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
     targets, kept = TargetMaker(encoder, goal, weights, tiling=tiling).make(content, guides, False)
-    return Evaluation(encoder, goal, weights, content, mask, targets, kept, tiling)
+    return Evaluation(encoder, goal, weights, content, mask, [targets], kept, tiling)
 
 
 def scene(height: int, width: int) -> tuple[Tensor, list[Guide], Tensor]:
@@ -100,7 +100,7 @@ def test_tiles_have_the_whole_pictures_gradient(
         return evaluation(encoder, layers, content, guides, mask, tiling, kind)(painted)
 
     terms, gradient = evaluate(WHOLE)
-    assert terms[0] == pytest.approx(terms[1:].sum().item(), rel=0.5)
+    assert terms[0, 0] == pytest.approx(terms[0, 1:].sum().item(), rel=0.5)
     tilings = [Tiling(48), *(Tiling(70, stop) for stop in poolings)]
     for tiling in tilings:
         found_terms, found = evaluate(tiling)
@@ -128,8 +128,45 @@ def test_the_gradient_is_that_of_the_losses_as_written() -> None:
     (gradient,) = torch.autograd.grad(expected, painted)
     everywhere = torch.ones_like(guide.mask)
     terms, found = evaluation(encoder, layers, content, [guide], everywhere, WHOLE)(painted)
-    assert terms[1:].sum().item() == pytest.approx(expected.item(), rel=1e-4)
+    assert terms[0, 1:].sum().item() == pytest.approx(expected.item(), rel=1e-4)
     torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["balanced", "gatys"])
+def test_a_batch_has_each_pictures_losses_and_gradient(kind: str) -> None:
+    encoder, layers = vgg(), ["relu1_1", "relu2_1", "relu3_1"]
+    goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
+    weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
+    content, guides, mask = scene(61, 83)
+    # Regions everywhere, no styles, different numbers of regions, one that is out of range.
+    scenes = [
+        (content, guides, mask, content + 0.1),
+        (content.flip(2), [Guide("all", guides[0].styles)], torch.ones_like(mask), content * 2),
+        (content.flip(3), guides[2:], mask.flip(3), content - 0.3),
+    ]
+    maker = TargetMaker(encoder, goal, weights)
+    made = [maker.make(picture, found, False) for picture, found, *_ in scenes]
+    alone = [
+        Evaluation(encoder, goal, weights, picture, own, [targets], kept)
+        for (picture, _, own, _), (targets, kept) in zip(scenes, made, strict=True)
+    ]
+    together = Evaluation(
+        encoder,
+        goal,
+        weights,
+        torch.cat([picture for picture, *_ in scenes]),
+        torch.cat([own for _, _, own, _ in scenes]),
+        [targets for targets, _ in made],
+        {name: torch.cat([kept[name] for _, kept in made]) for name in made[0][1]},
+    )
+    for _ in range(2):  # The first one sets the penalty's weight.
+        starts = [painted for *_, painted in scenes]
+        terms, gradient = together(torch.cat(starts))
+        for number, (evaluate, painted) in enumerate(zip(alone, starts, strict=True)):
+            expected_terms, expected = evaluate(painted)
+            torch.testing.assert_close(terms[number], expected_terms[0], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(gradient[number], expected[0], rtol=1e-3, atol=1e-5)
+    assert terms[2, 2] == 0
 
 
 class Refuse(TorchDispatchMode):
@@ -150,10 +187,10 @@ def test_an_iteration_never_waits_for_the_device() -> None:
     with Refuse():
         for _ in range(3):
             terms, gradient = evaluate(painted)
-            optimizer.step(terms[0], gradient)
+            optimizer.step(terms[0, 0], gradient)
     assert not torch.equal(painted, content)
     with pytest.raises(AssertionError), Refuse():
-        float(terms[0])
+        float(terms[0, 0])
 
 
 class Stay(TorchDispatchMode):
@@ -184,7 +221,7 @@ def test_an_iteration_stays_on_its_device(kind: str) -> None:
     evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE, kind)
     for name in ("_content", "_mask", "_targets", "_kept", "_readings"):
         setattr(evaluate, name, to_meta(getattr(evaluate, name)))
-    for layout in evaluate._layouts:
+    for layout in evaluate._layouts[0]:
         vars(layout).update(to_meta(vars(layout)))
     evaluate._encoder.to("meta")
     painted = content.to("meta")
@@ -192,6 +229,6 @@ def test_an_iteration_stays_on_its_device(kind: str) -> None:
     with Stay():
         for _ in range(2):
             terms, gradient = evaluate(painted)
-            optimizer.step(terms[0], gradient)
+            optimizer.step(terms[0, 0], gradient)
     with pytest.raises(AssertionError), Stay():
         painted * torch.tensor(2.0)

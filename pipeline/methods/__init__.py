@@ -11,7 +11,12 @@ from torch import Tensor
 
 from pipeline.engine import Engine, LossRow, Painting, Progress
 from pipeline.objective import Guide, Style
+from pipeline.pieces import Piece
 from pipeline.regions import Box, surroundings
+
+# Sides of boxes: poolings and scales halve them without remainders, and the sizes at one scale are
+# those of the next one's pyramid, so that libraries prepare for fewer sizes.
+_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Scene:
 
     def box(self, margin: int) -> Box:
         """The part of the picture that has to be computed: its regions and ``margin`` pixels."""
-        return self.frame if self.free else surroundings(self.union, margin)
+        return self.frame if self.free else surroundings(self.union, margin, multiple=_MULTIPLE)
 
     def only(self, region: str) -> "Scene":
         """The same with one region."""
@@ -52,26 +57,21 @@ class Scene:
             self, masks={region: self.masks[region]}, styles={region: self.styles[region]}
         )
 
-    def paint(
-        self,
-        box: Box,
-        guides: Sequence[Guide],
-        engine: Engine,
-        stage: str,
-        progress: Progress,
-    ) -> Painting:
-        """Paint inside a box, towards guides that are cut to it; the result has the full size."""
+    def piece(self, box: Box, guides: Sequence[Guide], stage: str) -> Piece:
+        """What is to be painted inside a box, towards guides that are cut to it."""
         union = box.cut(self.union)
         if self.free and float(union.min()) < 1:
             guides = [*guides, Guide("free", [], 1 - union)]
-        painting = engine.paint(
+        return Piece(
             box.cut(self.content),
             torch.ones_like(union) if self.free else union,
             guides,
             stage,
-            progress,
-            start=None if self.start is None else box.cut(self.start),
+            None if self.start is None else box.cut(self.start),
         )
+
+    def placed(self, painting: Painting, box: Box) -> Painting:
+        """What was painted inside a box, in the whole picture."""
         return Painting(
             box.put(painting.picture, self.content),
             painting.curve,
@@ -121,9 +121,9 @@ def paint_at_once(
     stage: str,
     progress: Progress,
 ) -> Stylized:
-    """One optimisation for all regions of a scene; arguments as `Scene.paint`."""
+    """One optimisation for all regions of a scene; arguments as `Scene.piece`."""
     start = time.monotonic()
-    painting = scene.paint(box, guides, engine, stage, progress)
+    painting = scene.placed(engine.paint(scene.piece(box, guides, stage), progress), box)
     share = (time.monotonic() - start) / len(scene.masks)
     return Stylized(
         dict.fromkeys(scene.masks, painting.picture),

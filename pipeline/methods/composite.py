@@ -1,20 +1,20 @@
 """Composite: one optimisation a region, put together by the masks.
 
 Each region is painted on its own surroundings, the box around it and a margin, not on the whole
-frame, so that all regions together cost about as much as one. Its style statistics come from the
-whole style picture. Where stitch compares places (what the canvas shows in a region), composite
-compares a region with a painting; where guided paints all regions at once, each in the sight of
-the others, composite paints each in the sight of the photograph.
+frame, so that all regions together cost about as much as one; regions of like size are painted as
+one batch. Its style statistics come from the whole style picture. Where stitch compares places
+(what the canvas shows in a region), composite compares a region with a painting; where guided
+paints all regions at once, each in the sight of the others, composite paints each in the sight of
+the photograph.
 """
 
 import time
 from typing import Literal
 
-from torch import Tensor
-
-from pipeline.engine import Engine, LossRow, Progress
+from pipeline.engine import Engine, Painting, Progress
 from pipeline.methods import Scene, Stylized
 from pipeline.objective import Guide
+from pipeline.regions import alike
 
 
 def composite(
@@ -33,19 +33,37 @@ def composite(
             over all of its surroundings.
         margin: pixels of surroundings on each side.
     """
-    pictures: dict[str, Tensor] = {}
+    alone = {region: scene.only(region) for region in scene.masks}
+    boxes = alike({region: part.box(margin) for region, part in alone.items()}, scene.frame)
+    together: dict[tuple[int, int], list[str]] = {}
+    for region, box in boxes.items():
+        together.setdefault((box.height, box.width), []).append(region)
+    paintings: dict[str, Painting] = {}
     seconds: dict[str, float] = {}
-    curve: list[LossRow] = []
-    snapshots: dict[int, dict[str, Tensor]] = {}
-    for region, mask in scene.masks.items():
+    for regions in together.values():
         start = time.monotonic()
-        alone = scene.only(region)
-        box = alone.box(margin)
-        guide = Guide(region, scene.styles[region], box.cut(mask) if gram == "masked" else None)
-        painting = alone.paint(box, [guide], engine, region, progress)
-        pictures[region] = painting.picture
-        curve += painting.curve
-        for number, shown in painting.snapshots.items():
-            snapshots.setdefault(number, {})[region] = shown
-        seconds[region] = time.monotonic() - start
-    return Stylized(pictures, curve, seconds, snapshots)
+        pieces = []
+        for region in regions:
+            mask = boxes[region].cut(scene.masks[region]) if gram == "masked" else None
+            guide = Guide(region, scene.styles[region], mask)
+            pieces.append(alone[region].piece(boxes[region], [guide], region))
+        found = engine.paint_together(pieces, progress)
+        share = (time.monotonic() - start) / len(regions)
+        for region, painting in zip(regions, found, strict=True):
+            paintings[region] = scene.placed(painting, boxes[region])
+            seconds[region] = share
+    paintings = {region: paintings[region] for region in scene.masks}
+    numbers = dict.fromkeys(n for painting in paintings.values() for n in painting.snapshots)
+    return Stylized(
+        {region: painting.picture for region, painting in paintings.items()},
+        [row for painting in paintings.values() for row in painting.curve],
+        {region: seconds[region] for region in scene.masks},
+        {
+            n: {
+                r: painting.snapshots[n]
+                for r, painting in paintings.items()
+                if n in painting.snapshots
+            }
+            for n in numbers
+        },
+    )

@@ -17,12 +17,12 @@ def convolve_rectified(features: Tensor, convolution: nn.Conv2d) -> Tensor:
     which for VGG's wide first layers is half of the memory, and take several passes more over it.
 
     Args:
-        features: (1, N, H, W).
+        features: (B, N, H, W).
         convolution: with weights that need no gradient, square kernel, stride and padding, one
             group, no dilation.
 
     Returns:
-        (1, N', H', W'), at least 0.
+        (B, N', H', W'), at least 0.
     """
     result: Tensor = _ConvolveRectified.apply(features, convolution)
     return result

@@ -108,12 +108,11 @@ def test_discs_are_apart_and_have_the_area_of_one() -> None:
 
 
 def test_three_classes_are_compared_with_one(bench: Bench) -> None:
-    [found] = locality.composite(dataclasses.replace(bench, size=64))
-    [three], [one], [plain] = found.samples.values()
-    to_one, to_textbook = found.figures
-    assert to_one.target is not None
-    assert to_one.ratio == three / one
-    assert to_textbook.ratio == three / plain
+    for found in locality.composite(dataclasses.replace(bench, size=64)):
+        [three], [other] = found.samples.values()
+        [figure] = found.figures
+        assert figure.ratio == three / other
+        assert (figure.target is None) == ("textbook" in figure.label)
 
 
 def test_peaks_are_of_the_run_alone(bench: Bench) -> None:
