@@ -213,22 +213,26 @@ class Evaluation:
         if self._unit is None:
             self._unit = terms.sum(1)
         with torch.no_grad():
-            # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
-            outside = painted.clamp(0, 1).sub_(painted).flatten(1)
-            strength = RANGE_WEIGHT * self._unit / outside.shape[1]
-            penalty = strength * torch.stack([values @ values for values in outside])
-            gradient.view_as(outside).addcmul_(outside, strength[:, None], value=-2)
+            pixels = painted[0].numel()
+            strength = RANGE_WEIGHT * self._unit / pixels
+            penalty = torch.zeros_like(strength)
+            rows = _BAND if self._in_tiles else painted.shape[2]
+            bands = zip(torch.split(painted, rows, 2), torch.split(gradient, rows, 2), strict=True)
+            for shown, share in bands:
+                # A clamp would have no gradient outside [0, 1] and leave stuck, speckled pixels.
+                outside = shown.clamp(0, 1).sub_(shown)
+                squares = [values @ values for values in outside.flatten(1)]
+                penalty.addcmul_(strength, torch.stack(squares))
+                share.addcmul_(outside, strength.view(-1, 1, 1, 1), value=-2)
             return torch.cat([(terms.sum(1) + penalty)[:, None], terms], dim=1), gradient
 
     def _evaluate_in_tiles(self, painted: Tensor) -> tuple[Tensor, Tensor]:
         # Whole pictures are large here: as few as can be are held, and none kept by autograd.
-        pictures = self._encoder.pyramid(
-            self._part_shown(painted, _frame(painted)), max(self._names, default=0) + 1
-        )
-        sizes = [tuple(shown.shape[2:]) for shown in pictures]
+        height, width = painted.shape[2:]
+        smaller = self._smaller_levels(painted) if max(self._names, default=0) > 0 else []
+        sizes = [(height, width), *(tuple(shown.shape[2:]) for shown in smaller)]
         cuts: list[Cut] = [functools.partial(self._part_shown, painted)]
-        cuts += [functools.partial(_cut, picture) for picture in pictures[1:]]
-        del pictures
+        cuts += [functools.partial(_cut, picture) for picture in smaller]
         contents = self._content_pictures()
         levels = [
             _Level(self, names, cuts[level], sizes[level], contents.get(level))
@@ -260,20 +264,26 @@ class Evaluation:
         content = box.cut(self._content)
         return (box.cut(painted) - content).mul_(box.cut(self._mask)).add_(content)
 
+    def _smaller_levels(self, painted: Tensor) -> list[Tensor]:
+        """What is shown on all levels but the first, as far as there are any."""
+        height, width = painted.shape[2:]
+
+        def rows(first: int, last: int) -> Tensor:
+            return self._part_shown(painted, Box(first, 0, last, width))
+
+        second = self._encoder.halved_by_bands(rows, height, width, _BAND)
+        return [] if second is None else self._encoder.pyramid(second, max(self._names))
+
     def _finest(self, gradients: dict[int, Tensor], sizes: Sequence[tuple[int, ...]]) -> Tensor:
         """The gradient with respect to the full size, of those with respect to the levels."""
         for level in range(len(sizes) - 1, 0, -1):
             coarse = gradients.pop(level, None)
             if coarse is None:
                 continue
-            finer = self._encoder.finer_gradient(coarse, *sizes[level - 1])
-            if level - 1 in gradients:
-                gradients[level - 1].add_(finer)
-            else:
-                gradients[level - 1] = finer.contiguous()
-        if 0 not in gradients:
-            return torch.zeros(1, 3, *sizes[0], device=self._mask.device)
-        return gradients[0]
+            if level - 1 not in gradients:
+                gradients[level - 1] = self._mask.new_zeros(1, 3, *sizes[level - 1])
+            self._encoder.add_finer_gradient(gradients[level - 1], coarse)
+        return gradients[0] if gradients else self._mask.new_zeros(1, 3, *sizes[0])
 
     def _pixel_terms_by_bands(self, painted: Tensor, gradient: Tensor) -> Tensor:
         """As `_pixel_terms`, of one picture by bands of rows; adds the gradient to ``gradient``.
@@ -441,10 +451,6 @@ class _Level:
 def _pictures(batch: Tensor) -> list[Tensor]:
     """(B, C, H, W) to (1, C, H, W) each."""
     return [batch[number : number + 1] for number in range(len(batch))]
-
-
-def _frame(picture: Tensor) -> Box:
-    return Box(0, 0, *picture.shape[2:])
 
 
 def _bands(picture: Tensor) -> list[Box]:

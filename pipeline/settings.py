@@ -62,7 +62,7 @@ class MethodSettings:
 
     name: str = "stitch"
     gram: str = "masked"
-    margin: int = 24
+    margin: int = 16
     propagation: str = "simple"
 
 

@@ -1,6 +1,6 @@
 """Features of a picture at several sizes: an encoder on a Gaussian pyramid."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -63,12 +63,42 @@ class PyramidEncoder(nn.Module):
             pictures.append(smaller)
         return pictures
 
-    def finer_gradient(self, gradient: Tensor, height: int, width: int) -> Tensor:
-        """The gradient with respect to a picture of that size, of one with respect to its half.
+    def halved_by_bands(
+        self, cut: Callable[[int, int], Tensor], height: int, width: int, rows: int
+    ) -> Tensor | None:
+        """The second picture of `pyramid`, of a first one that is never held as a whole.
+
+        Args:
+            cut: gives the picture's rows from one to another, (1, 3, h, width).
+            height, width: of the picture.
+            rows: how many are cut at once, about; even.
+
+        Returns:
+            (1, 3, height // 2, width // 2); None if that is too small for a level.
+        """
+        if min(height, width) // 2 < _SMALLEST_LEVEL:
+            return None
+        bands = []
+        for top in range(0, height - 1, rows):
+            # With the rows that the filter sees around the band.
+            first, last = max(0, top - 2), min(height, top + rows + 2)
+            small = _halved(_halved(cut(first, last), 2), 3)
+            skipped = (top - first) // 2
+            bands.append(small[..., skipped : skipped + rows // 2, :])
+        return torch.cat(bands, 2)
+
+    def add_finer_gradient(self, total: Tensor, gradient: Tensor) -> None:
+        """Add the gradient with respect to a picture, from the one with respect to its half.
 
         The transpose of one step of `pyramid`, for pictures too large to be kept by autograd.
+
+        Args:
+            total: (1, 3, H, W), changed.
+            gradient: (1, 3, H // 2, W // 2).
         """
-        return _doubled(_doubled(gradient, width, 3), height, 2)
+        columns = gradient.new_zeros(*gradient.shape[:3], total.shape[3])
+        _add_doubled(columns, gradient / 8, 3)
+        _add_doubled(total, columns.div_(8), 2)
 
     def by_level(self, names: Collection[str]) -> dict[int, dict[str, str]]:
         """Level to the encoder's layers wanted there, each with its name on that level."""
@@ -109,11 +139,8 @@ def _halved(picture: Tensor, axis: int) -> Tensor:
     return (even + odd).mul_(3).add_(before).add_(behind).div_(8).movedim(0, axis)
 
 
-def _doubled(gradient: Tensor, length: int, axis: int) -> Tensor:
-    """The transpose of `_halved`, to an axis of that length."""
-    shape = [*gradient.shape]
-    shape[axis] = length
-    result = gradient.new_zeros(shape)
+def _add_doubled(result: Tensor, gradient: Tensor, axis: int) -> None:
+    """Add the transpose of `_halved`, of a gradient that has been divided by 8."""
     total, given = result.movedim(axis, 0), gradient.movedim(axis, 0)
     end = 2 * len(given)
     total[0:end:2].add_(given, alpha=3)
@@ -121,8 +148,7 @@ def _doubled(gradient: Tensor, length: int, axis: int) -> Tensor:
     total[0].add_(given[0])
     total[1 : end - 2 : 2].add_(given[1:])
     total[2:end:2].add_(given[:-1])
-    total[length - 1].add_(given[-1])
-    return result.div_(8)
+    total[len(total) - 1].add_(given[-1])
 
 
 def _split(name: str) -> tuple[str, int]:

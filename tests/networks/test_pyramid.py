@@ -22,7 +22,25 @@ def test_halving_is_the_binomial_filters(size: tuple[int, int]) -> None:
     upstream = torch.rand_like(half)
     (gradient,) = torch.autograd.grad(expected, picture, upstream, retain_graph=True)
     torch.testing.assert_close(torch.autograd.grad(half, picture, upstream)[0], gradient)
-    torch.testing.assert_close(encoder.finer_gradient(upstream, *size), gradient)
+    total = torch.ones_like(gradient)
+    encoder.add_finer_gradient(total, upstream)
+    torch.testing.assert_close(total, gradient + 1)
+
+
+@pytest.mark.parametrize("size", [(33, 50), (40, 64), (37, 71), (32, 32)])
+@pytest.mark.parametrize("rows", [2, 4, 16, 64])
+def test_halving_by_bands_is_halving(size: tuple[int, int], rows: int) -> None:
+    picture = torch.rand(1, 3, *size)
+    encoder = PyramidEncoder(Encoder(tiny_features()), 2)
+
+    def cut(first: int, last: int) -> torch.Tensor:
+        return picture[:, :, first:last]
+
+    _, half = encoder.pyramid(picture)
+    found = encoder.halved_by_bands(cut, *size, rows)
+    assert found is not None
+    torch.testing.assert_close(found, half)
+    assert encoder.halved_by_bands(cut, 31, size[1], rows) is None
 
 
 def test_sizes_are_those_of_the_features() -> None:
