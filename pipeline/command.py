@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline import failures, processes
 from pipeline.compare.callback import write_report
 from pipeline.configuration import CONF, explain, known_keys, nearest
-from pipeline.errors import UserError
+from pipeline.errors import UserError, describe, fail
 from pipeline.failures import Failure
 from pipeline.settings import Settings, register
 
@@ -67,14 +66,14 @@ def main() -> None:
         message = _message(error)
         if message is None:
             raise
-        _fail(message)
+        fail(message)
     failed = _failed | failures.of_sweep
     defects = [failure.traceback for failure in failed.values() if failure.traceback]
     if defects:
         print(defects[0], end="", file=sys.stderr)
         sys.exit(1)
     if failed:
-        _fail(failures.one_line(failed))
+        fail(failures.one_line(failed))
 
 
 def _follow() -> None:
@@ -195,7 +194,7 @@ def _failure(error: Exception, size: int | str) -> Failure:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    if not isinstance(error, RuntimeError):
+    if not isinstance(error, RuntimeError | MemoryError):
         return False
     # Imports torch, which whatever ran out of memory has done already.
     from pipeline.memory import is_out_of_memory
@@ -205,13 +204,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _message(error: Exception) -> str | None:
     """One line for what the user can put right; None for a defect of ours."""
-    if isinstance(error, UserError):
-        return str(error)
+    # First, as some of Hydra's are OSErrors, too.
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error)
-    if isinstance(error, OSError):
-        reason = error.strerror or error
-        return f"{error.filename or 'file'}: {reason}; choose another folder or file"
+    if isinstance(error, UserError | OSError):
+        return describe(error)
     return None
 
 
@@ -271,8 +268,3 @@ def _remove_if_empty(output: Path) -> None:
         if folder == here or folder in here.parents or not inside or any(folder.iterdir()):
             break
         folder.rmdir()
-
-
-def _fail(message: str) -> NoReturn:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    sys.exit(2)

@@ -94,9 +94,11 @@ class TensorBoard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file."""
+        """Close the file; of a run that has failed none is left."""
         if self._open is not None:
             self._open.close()
+            if kind is not None:
+                self._remove()
 
     def advance(self, row: LossRow) -> None:
         """Write an iteration's losses."""
@@ -114,10 +116,13 @@ class TensorBoard:
         if self._open is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            for old in self._folder.glob("events.out.tfevents.*"):
-                old.unlink()
+            self._remove()
             self._open = SummaryWriter(str(self._folder))
         return self._open
+
+    def _remove(self) -> None:
+        for file in self._folder.glob("events.out.tfevents.*"):
+            file.unlink()
 
 
 def logger(name: str, folder: Path) -> Logger:

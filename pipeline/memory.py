@@ -1,6 +1,8 @@
 """Memory: how much there is, how much a picture needs, and how it is cut to fit."""
 
 import logging
+import re
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -26,11 +28,12 @@ _PAIRS_SHARE = 0.3
 # Of the widest layer that exist at once on the way back, besides what is kept.
 _ON_THE_WAY = 4
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+_STATUS = Path("/proc/self/status")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device, or the machine, has no memory left."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(
@@ -51,6 +54,23 @@ def free_bytes(device: torch.device) -> int:
     except (OSError, ValueError):
         return available
     return min(available, int(limit) - used) if limit.isdigit() else available
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held at once since it was started: resident bytes."""
+    try:
+        # Not getrusage: on Linux a child's begins with the peak of the process that started it.
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # Windows has none
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def feature_bytes(encoder: PyramidEncoder, height: int, width: int, layers: Collection[str]) -> int:

@@ -1,6 +1,8 @@
 """Precision: in which numbers an encoder computes."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -44,6 +46,34 @@ def _cpu_capabilities() -> dict[str, bool]:
     return found
 
 
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Let CUDA round the factors of float32 convolutions and products to 10 bits, inside, or not.
+
+    It holds for the whole process; afterwards all is as it was before.
+
+    Args:
+        allowed: whether it may.
+    """
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    places: tuple[object, object]
+    value: str | bool
+    if hasattr(convolutions, "conv"):
+        # Since torch 2.9; where this has been used, the older name cannot be read.
+        places, name = (products, convolutions.conv), "fp32_precision"
+        value = "tf32" if allowed else "ieee"
+    else:
+        places, name, value = (products, convolutions), "allow_tf32", allowed
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, value)
+        yield
+    finally:
+        for place, was in zip(places, before, strict=True):
+            setattr(place, name, was)
+
+
 def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:
     """A copy of an encoder that computes in a precision, channels last in memory.
 
@@ -53,13 +83,9 @@ def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:
 
     Args:
         encoder: in float32.
-        precision: not ``auto``. ``tf32`` and ``float32`` set, for the whole process, whether
-            CUDA's convolutions and products may round their factors to 10 bits.
+        precision: not ``auto``. ``tf32`` is prepared as ``float32``; what makes the difference is
+            that its encoder computes inside `tf32`.
     """
-    device = encoder.encoder.mean.device
-    if device.type == "cuda" and precision in ("tf32", "float32"):
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     ready = copy.deepcopy(encoder)
     for module in ready.encoder.features:

@@ -20,6 +20,7 @@ from pipeline import (
     device,
     loggers,
     own_regions,
+    precision,
     processes,
     read,
     regions,
@@ -77,7 +78,9 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         The summary, as written to ``summary.json``.
 
     Raises:
-        UserError: the input cannot be used; nothing has been written then.
+        UserError: the input cannot be used.
+
+    Whatever is raised, nothing of this run's result is left.
     """
     write.check_folder(output)
     clock = Clock()
@@ -86,12 +89,13 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
             result = stylize(
                 settings, start, overrides=overrides, clock=clock, bar=bar, watch=logger.advance
             )
-        with clock.stage("write"):
-            write.save_result(result, output)
-            for steps, pictures in _history(result).items():
-                logger.show(pictures, steps)
-    clock.note(result.summary)
-    write.save_summary(result.summary, output / "summary.json")
+        with write.all_or_nothing(output):
+            with clock.stage("write"):
+                write.save_result(result, output)
+                for steps, pictures in _history(result).items():
+                    logger.show(pictures, steps)
+            clock.note(result.summary)
+            write.save_summary(result.summary, output / "summary.json")
     if result.painted is None:
         print_regions(result.regions, output)
         print_hint(settings.content, result.regions)
@@ -187,9 +191,10 @@ def stylize(
         used = {} if network is None else {"segmenter": network.source}
         summary |= describe_networks({**used, "encoder": encoder.source})
         log.info(summary["networks_hint"])
-        result = _paint(
-            result, styles, pictures, feathers, encoder, settings, folder, clock, bar, watch
-        )
+        with precision.tf32(settings.precision == "tf32"):
+            result = _paint(
+                result, styles, pictures, feathers, encoder, settings, folder, clock, bar, watch
+            )
     else:
         log.info(summary["networks_hint"])
     summary["peak_memory_mib"] = round(peak_memory(where) / 2**20)

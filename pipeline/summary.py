@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline import __version__, failures
+from pipeline.memory import peak_bytes
 from pipeline.networks import encoders, segmenters, weights
 from pipeline.settings import Settings, fingerprint
 
@@ -81,12 +81,7 @@ def describe_regions(masks: Mapping[str, Tensor]) -> list[dict[str, Any]]:
 
 
 def peak_memory(where: torch.device) -> int:
-    """Bytes: of the device's allocator on CUDA, else of the process; 0 where unknown."""
+    """Bytes: of the device's allocator on CUDA, else of the process (`memory.peak_bytes`)."""
     if where.type == "cuda":
         return torch.cuda.max_memory_allocated(where)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_bytes()

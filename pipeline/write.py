@@ -3,8 +3,9 @@
 import csv
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ _RESULTS = (
     "summary.json",
 )
 _FOLDERS = ("masks", "snapshots", "styles")
+_PARTIAL = ".*.partial"
 
 
 def check_folder(folder: Path) -> None:
@@ -65,11 +67,27 @@ def clear(folder: Path) -> None:
     """Take away what an earlier run left in the folder, so that results are of one run."""
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
-    for canvas in folder.glob("style_canvas*.png"):
-        canvas.unlink()
-    for inner in _FOLDERS:
-        for picture in (folder / inner).glob("*.png"):
-            picture.unlink()
+    for left in (*folder.glob("style_canvas*.png"), *folder.glob(_PARTIAL)):
+        left.unlink()
+    for inner in (folder / name for name in _FOLDERS):
+        for left in (*inner.glob("*.png"), *inner.glob(_PARTIAL)):
+            left.unlink()
+        with suppress(OSError):  # not there, or not empty
+            inner.rmdir()
+
+
+@contextmanager
+def all_or_nothing(folder: Path) -> Iterator[None]:
+    """Take away what has been written of a result, inside, where not all of it can be.
+
+    Args:
+        folder: of the run.
+    """
+    try:
+        yield
+    except BaseException:
+        clear(folder)
+        raise
 
 
 def save_result(result: Result, folder: Path) -> None:

@@ -56,6 +56,19 @@ def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedPr
     )
 
 
+def run_with(code: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command, after some code that breaks a part of it."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}\nfrom pipeline.command import main\nmain()", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(CONF.parent)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_into_checked_settings(choice: str) -> None:
     register()
@@ -205,25 +218,69 @@ def broken(settings, *rest):
     return whole(settings, *rest)
 
 pipeline.run.run = broken
-
-from pipeline.command import main
-
-main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, "-m", "content=chelsea", "size=97,96", "hydra.sweep.dir=s"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CONF.parent)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    words = ("-m", "content=chelsea", "size=97,96", "hydra.sweep.dir=s")
+    done = run_with(code, *words, folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "KeyError: 'a defect'"
     assert json.loads((tmp_path / "s/0/failed.json").read_text())["message"].startswith("KeyError")
     assert (tmp_path / "s/1/summary.json").exists()
     assert (tmp_path / "s/report.html").exists()
+
+
+# In the second iteration, before the first, and when most files have been written.
+SHORT_OF_MEMORY = {
+    "evaluation": """
+import torch
+from pipeline.evaluation import Evaluation
+
+evaluate, seen = Evaluation.__call__, []
+
+def short(self, painted):
+    seen.append(painted)
+    if len(seen) > 1:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return evaluate(self, painted)
+
+Evaluation.__call__ = short
+""",
+    "segmenter": """
+from pipeline import segment
+
+def short(*_):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+segment._probabilities = short
+""",
+    "files": """
+from pipeline import write
+
+def short(*_):
+    raise MemoryError
+
+write.save_overview = short
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("evaluation", "error: not enough memory for 96x64 pixels; use tile=auto"),
+        ("segmenter", "error: not enough memory at size=96; lower size or "),
+        ("files", "error: not enough memory at size=96; lower size or "),
+    ],
+)
+def test_running_out_of_memory_ends_in_one_line_and_leaves_nothing(
+    where: str, message: str, tmp_path: Path
+) -> None:
+    words = [*TINY, "content=chelsea", "styles.cat=ink.jpg", "tile=off", "snapshots=[1]"]
+    done = run_with(SHORT_OF_MEMORY[where], *words, "hydra.run.dir=out", folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("networks:")]
+    assert line.startswith(message)
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_finished_run_survives_a_failing_one_in_its_folder(tmp_path: Path) -> None:

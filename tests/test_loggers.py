@@ -46,6 +46,19 @@ def test_a_run_that_never_starts_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed (.[tensorboard])")
+
+    def fail() -> None:
+        with logger("tensorboard", tmp_path) as chosen:
+            chosen.advance(LossRow("person", 1, 0, 6.0, 1.0, 2.0, 3.0))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_tensorboard_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,11 @@
 """Numbers of an encoder."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import precision
@@ -37,6 +41,62 @@ def test_a_cuda_devices_generation_decides(
 
 def test_apples_devices_compute_in_float32() -> None:
     assert not precision.has_fast_bfloat16(torch.device("mps"))
+
+
+def flags() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.fixture
+def _unchanged() -> Iterator[None]:
+    before = flags()
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+# As torch is, and as a notebook may have set it.
+@pytest.mark.usefixtures("_unchanged")
+@pytest.mark.parametrize("before", [(False, True), (True, True), (False, False), (True, False)])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_as_before_afterwards(allowed: bool, before: tuple[bool, bool]) -> None:
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    with pytest.raises(KeyError), precision.tf32(allowed):
+        raise KeyError
+    assert flags() == before
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_allowed_by_both_names(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    products, old = SimpleNamespace(allow_tf32=False), SimpleNamespace(allow_tf32=True)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", products)
+    monkeypatch.setattr(torch.backends, "cudnn", old)
+    with precision.tf32(allowed):
+        assert (products.allow_tf32, old.allow_tf32) == (allowed, allowed)
+    assert (products.allow_tf32, old.allow_tf32) == (False, True)
+
+    products = SimpleNamespace(fp32_precision="none")
+    new = SimpleNamespace(conv=SimpleNamespace(fp32_precision="tf32"))
+    monkeypatch.setattr(torch.backends.cuda, "matmul", products)
+    monkeypatch.setattr(torch.backends, "cudnn", new)
+    with precision.tf32(allowed):
+        expected = "tf32" if allowed else "ieee"
+        assert (products.fp32_precision, new.conv.fp32_precision) == (expected, expected)
+    assert (products.fp32_precision, new.conv.fp32_precision) == ("none", "tf32")
+
+
+@pytest.mark.gpu
+def test_tf32_rounds_the_factors_of_products_and_convolutions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.randn(1, 64, 128, 160, generator=generator, dtype=torch.float64)
+    kernel = torch.randn(64, 64, 3, 3, generator=generator, dtype=torch.float64)
+    wanted = F.conv2d(picture, kernel), picture.flatten(2) @ picture.flatten(2).mT
+    there, weights = picture.cuda().float(), kernel.cuda().float()
+    for allowed in (True, False, True):
+        with precision.tf32(allowed):
+            found = F.conv2d(there, weights), there.flatten(2) @ there.flatten(2).mT
+        for exact, got in zip(wanted, found, strict=True):
+            error = ((got.cpu() - exact).norm() / exact.norm()).item()
+            assert (error > 1e-5) == allowed
 
 
 def test_features_are_in_half_precision_and_the_encoder_stays(

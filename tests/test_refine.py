@@ -1,5 +1,6 @@
 """The guided filter follows the picture's edges, the colour models its colours."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,6 +39,24 @@ def test_a_flat_picture_gives_the_mean() -> None:
     filtered = guided_filter(guide, mask, 1, 1e-4)
     assert filtered[0, 0, 4, 4].item() == torch.tensor(1 / 9).item()
     assert abs(filtered.sum().item() - 1) < 1e-5
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("radius", [1, 3, 12])
+def test_windows_count_what_is_inside_the_picture(radius: int, device: str) -> None:
+    def means(values: Tensor) -> Tensor:
+        found = torch.empty_like(values)
+        for row in range(7):
+            for column in range(9):
+                top, left = max(0, row - radius), max(0, column - radius)
+                window = values[..., top : row + radius + 1, left : column + radius + 1]
+                found[..., row, column] = window.mean((2, 3))
+        return found
+
+    mask = torch.rand(1, 2, 7, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    # A flat picture explains nothing: slope 0, and what is left are two means.
+    found = guided_filter(torch.full((1, 3, 7, 9), 0.5).to(device), mask.to(device), radius, 1e-2)
+    torch.testing.assert_close(found.cpu().double(), means(means(mask)), atol=1e-6, rtol=0)
 
 
 def red_on_blue() -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -301,3 +302,42 @@ def style_distance(folder: Path, style: Path) -> float:
     mask = torch.from_numpy(picture(folder / "masks" / "person.png") / 255.0).float()[None, None]
     guide = Guide("person", [Style(array_to_tensor(picture(style)))], mask)
     return engine.style_distance(array_to_tensor(picture(folder / "result.png")), guide)
+
+
+def rounding() -> tuple[bool, bool]:
+    """Whether CUDA's products and convolutions round their factors to TF32."""
+    import torch
+
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    if not hasattr(convolutions, "conv"):  # before torch 2.9
+        return products.allow_tf32, convolutions.allow_tf32
+    return products.fp32_precision == "tf32", convolutions.conv.fp32_precision == "tf32"
+
+
+def test_every_run_of_a_process_has_the_precision_it_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pipeline import build
+    from pipeline.configuration import compose_settings
+    from pipeline.run import stylize
+
+    before = rounding()
+    segmenting, painting = [], []
+    segment = build.segment_picture
+
+    def spy(*words: Any, **options: Any) -> Any:
+        segmenting.append(rounding())
+        return segment(*words, **options)
+
+    monkeypatch.setattr(build, "segment_picture", spy)
+    tiny = ["size=64", "optimizer.iterations=1", "segmenter=compact", "encoder=compact"]
+    asked = ["tf32", "float32", "tf32", "auto", "tf32", "bfloat16", "float32"]
+    for name in asked:
+        settings = compose_settings(
+            [*tiny, "device=cpu", f"precision={name}", "+styles.person=ink.jpg"]
+        )
+        stylize(settings, Path.cwd(), watch=lambda row: painting.append(rounding()))
+        assert rounding() == before
+    # The precision is the encoder's; the segmenter's is torch's own.
+    assert segmenting == [before] * len(asked)
+    assert painting == [(name == "tf32",) * 2 for name in asked]

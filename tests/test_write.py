@@ -97,10 +97,29 @@ def test_clearing_takes_away_an_earlier_runs_results_only(tmp_path: Path) -> Non
     (tmp_path / "masks").mkdir()
     (tmp_path / "styles").mkdir()
     ours = ("result.png", "style_canvas.png", "masks/cat.png", "styles/cat.png", "failed.json")
-    for name in (*ours, "holiday.png"):
+    half = (".result.png.partial", "masks/.cat.png.partial")
+    for name in (*ours, *half, "holiday.png", "styles/notes.txt"):
         (tmp_path / name).touch()
     write.clear(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.*")] == ["holiday.png"]
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"holiday.png", "styles", "styles/notes.txt"}
+
+
+def test_of_a_result_that_cannot_be_written_whole_nothing_is_left(
+    tmp_path: Path, content: Tensor, disc: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        if path.name == "overview.png":
+            raise OSError(28, "No space left on device")
+        finish(path)
+
+    finish = write._finish
+    monkeypatch.setattr(write, "_finish", full)
+    made = Result(content, 1 - content, None, {}, {"disc": disc}, summary={"regions": []})
+    (tmp_path / "pipeline.log").touch()
+    with pytest.raises(OSError, match="No space left"), write.all_or_nothing(tmp_path):
+        write.save_result(made, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["pipeline.log"]
 
 
 def test_large_pictures_are_shown_smaller(

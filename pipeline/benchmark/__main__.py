@@ -14,7 +14,7 @@ from rich.console import Console
 from pipeline import device
 from pipeline.benchmark import comparisons, report
 from pipeline.benchmark.bench import Bench, find_vgg19
-from pipeline.errors import UserError
+from pipeline.errors import UserError, fails_in_one_line
 
 #: Sides of the pictures that can be measured, in pixels; four poolings need some.
 _SIZES = (64, 16384)
@@ -29,14 +29,8 @@ class _Parser(argparse.ArgumentParser):
 def main(words: list[str] | None = None) -> None:
     """The command; exits with 0 whatever the figures are, 2 where the user has to put it right."""
     try:
-        _measure(_parser().parse_args(words))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        reason = f"{error.filename or 'file'}: {error.strerror or error}"
-        print(f"error: {reason}; choose another file with --output", file=sys.stderr)
-        sys.exit(2)
+        with fails_in_one_line("choose another file with --output"):
+            _measure(_parser().parse_args(words))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from pipeline import precision
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.locality import composite, guided
 from pipeline.benchmark.memory import memory, memory_low
@@ -72,12 +73,15 @@ def compare(names: Sequence[str], bench: Bench) -> Iterator[list[Comparison]]:
     """
     for name in names:
         try:
-            yield COMPARISONS[name](bench)
+            # The textbook's float32, too, is that of the engine's precision=float32.
+            with precision.tf32(False):
+                found = COMPARISONS[name](bench)
         except UserError as error:
-            yield [Comparison(name, skipped=str(error))]
+            found = [Comparison(name, skipped=str(error))]
         except RuntimeError as error:
             # Out of memory at one size is no reason to lose the other figures.
             log.debug("%s failed", name, exc_info=error)
-            yield [Comparison(name, skipped=" ".join(str(error).split())[:300])]
+            found = [Comparison(name, skipped=" ".join(str(error).split())[:300])]
+        yield found
         if bench.where.type == "cuda":
             torch.cuda.empty_cache()

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 from pipeline.configuration import compose_settings
-from pipeline.errors import UserError
+from pipeline.errors import fails_in_one_line
 
 
 def main(words: list[str]) -> None:
     """The command; exits with 2 where the user has to put something right."""
     began = float(words[0])
-    try:
+    with fails_in_one_line():
         settings = compose_settings(words[1:])
         # As in the command: composition comes first, then what imports torch.
         from pipeline.engine import LossRow
@@ -26,9 +26,6 @@ def main(words: list[str]) -> None:
             sys.exit()
 
         stylize(settings, Path.cwd(), watch=watch)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import EQUAL_WORK, Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
 from pipeline.errors import UserError
+from pipeline.memory import peak_bytes
 
 TEXTBOOK = "textbook"
 
@@ -187,11 +189,9 @@ def _forget_peak(where: torch.device) -> None:
     elif where.type == "mps":
         torch.mps.empty_cache()
     else:
-        try:
+        with suppress(OSError):
             # Linux: the largest resident size begins anew at the present one.
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return
 
 
 def _held(where: torch.device) -> int:
@@ -208,16 +208,7 @@ def _peak(where: torch.device) -> int:
         return torch.cuda.max_memory_allocated(where)
     if where.type == "mps":
         return torch.mps.driver_allocated_memory()
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Not getrusage: on Linux a child's begins with the peak of the process that started it.
-        lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-        if lines:
-            return int(lines[0].split()[1]) * 1024
-    import resource  # Windows has none
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_bytes()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Compare finished runs: ``python -m pipeline.compare FOLDER...``."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from pipeline.compare.report import report
-from pipeline.errors import UserError
+from pipeline.errors import fails_in_one_line
 
 
 def main(words: list[str] | None = None) -> None:
@@ -19,15 +18,8 @@ def main(words: list[str] | None = None) -> None:
         "--output", type=Path, metavar="FOLDER", help="for the files; default: the first folder"
     )
     chosen = parser.parse_args(words)
-    try:
+    with fails_in_one_line("choose another folder with --output"):
         report(chosen.folders, chosen.output or chosen.folders[0])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        reason = f"{error.filename or 'file'}: {error.strerror or error}"
-        print(f"error: {reason}; choose another folder with --output", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """What the training commands share."""
 
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
 from omegaconf import OmegaConf
 
-from pipeline.errors import UserError
+from pipeline.errors import fails_in_one_line
 
 Schema = TypeVar("Schema")
 
@@ -23,8 +22,5 @@ def carry_out(run: Callable[[Schema], None], schema: type[Schema], configuration
     """
     settings = OmegaConf.to_object(OmegaConf.create(configuration))  # type: ignore[call-overload]
     assert isinstance(settings, schema)
-    try:
+    with fails_in_one_line():
         run(settings)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

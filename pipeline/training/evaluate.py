@@ -7,12 +7,11 @@ the trainings set aside (`segmenter.split`, `encoder.split`), as the files are: 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 
-from pipeline.errors import UserError
+from pipeline.errors import fails_in_one_line
 from pipeline.networks import encoders, segmenters
 from pipeline.training import encoder, pictures, segmenter
 from pipeline.training.evaluate_encoder import describe, load_student
@@ -32,14 +31,11 @@ def main(words: list[str] | None = None) -> None:
     chosen = parser.parse_args(words)
     if not chosen.labels and not chosen.teacher:
         parser.error("give --labels to score the segmenter, --teacher to score the encoder")
-    try:
+    with fails_in_one_line():
         if chosen.labels:
             print(score_segmenter(chosen.segmenter, chosen.photos, chosen.labels))
         if chosen.teacher:
             print(score_encoder(chosen.encoder, chosen.photos, chosen.paintings, chosen.teacher))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def score_segmenter(file: Path, photos: str, labels: str) -> str:

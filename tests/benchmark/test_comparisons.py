@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import Tensor
 
+from pipeline import precision
 from pipeline.benchmark import bench as benches
 from pipeline.benchmark import comparisons, locality, memory, quality, speed
 from pipeline.benchmark.bench import EQUAL_WORK, Bench
@@ -144,6 +147,24 @@ def test_one_that_fails_leaves_the_others_be(bench: Bench, monkeypatch: pytest.M
     found = [one for each in comparisons.compare(names, bench) for one in each]
     assert [one.name for one in found] == names
     assert [one.skipped for one in found] == ["it cannot be had", "not enough", ""]
+
+
+def test_no_comparison_is_made_in_tf32(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[bool] = []
+
+    @contextmanager
+    def tf32(allowed: bool) -> Iterator[None]:
+        inside.append(allowed)
+        yield
+        inside.pop()
+
+    def look(bench: Bench) -> list[Comparison]:
+        return [Comparison("guided", details={"tf32": [*inside]})]
+
+    monkeypatch.setattr(precision, "tf32", tf32)
+    monkeypatch.setitem(comparisons.COMPARISONS, "guided", look)
+    [[found]] = comparisons.compare(["guided"], bench)
+    assert found.details["tf32"] == [False]
 
 
 def test_long_ones_are_made_on_a_cpu_only_if_named() -> None:
