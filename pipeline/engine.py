@@ -276,8 +276,9 @@ class Engine:
             raise UserError(f"not enough memory for {width}x{height} pixels; use tile=auto")
         found = smaller(tiling, height, width)
         if found is None:
+            tried = "" if tiling.side is None else f", even in tiles of {tiling.side}"
             raise UserError(
-                f"not enough memory for {width}x{height} pixels, even in tiles of {tiling.side}; "
+                f"not enough memory for {width}x{height} pixels{tried}; "
                 "lower size or optimizer.history"
             )
         log.warning(

@@ -346,6 +346,9 @@ def test_where_no_tile_fits_it_says_what_to_do(
     with pytest.raises(UserError, match="even in tiles of 21; lower size"):
         cutting.paint(Piece(content, disc, [guide], "disc"))
     assert tried == [None, 42, 21]
+    monkeypatch.setattr("pipeline.memory.SMALLEST_TILE", 128)
+    with pytest.raises(UserError, match=r"for 83x61 pixels; lower size"):
+        cutting.paint(Piece(content, disc, [guide], "disc"))
     uncut = dataclasses.replace(cutting, resources=Resources(tile="off"))
     with pytest.raises(UserError, match="use tile=auto"):
         uncut.paint(Piece(content, disc, [guide], "disc"))
