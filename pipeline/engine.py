@@ -290,18 +290,18 @@ class Engine:
         self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
     ) -> None:
         have, pieces = self.resources, scale.pieces
-        maker = self._maker(tiling)
-        made = [maker.make(p.content, p.guides, warn=scale.factor == 1) for p in pieces]
-        kept = [features for _, features in made]
         content, mask = _batch([p.content for p in pieces]), _batch([p.mask for p in pieces])
+        targets, kept = self._maker(tiling).make(
+            content, [p.guides for p in pieces], warn=scale.factor == 1
+        )
         evaluation = Evaluation(
             self.encoder,
             self.objective,
             self._levels,
             content,
             mask,
-            [targets for targets, _ in made],
-            {name: _batch([features[name] for features in kept]) for name in kept[0]},
+            targets,
+            kept,
             tiling,
             have.team,
         )

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,54 +44,74 @@ class TargetMaker:
 
     @torch.no_grad()
     def make(
-        self, content: Tensor, guides: Sequence[Guide], warn: bool
-    ) -> tuple[list[Target], dict[str, Tensor]]:
-        """The targets of all guides, and the content's features where they are to be kept.
+        self, content: Tensor, guides: Sequence[Sequence[Guide]], warn: bool
+    ) -> tuple[list[list[Target]], dict[str, Tensor]]:
+        """The targets of each picture's guides, and the content's features, if they are to be kept.
 
         Args:
-            content: (1, 3, H, W) in [0, 1].
-            guides: of the same size.
+            content: (B, 3, H, W) in [0, 1]; in tiles, B is 1.
+            guides: of each picture, of its size.
             warn: whether to say which regions are too small for which layers.
         """
         available = self.encoder.sizes(*content.shape[2:])
         layers = [name for name in self.objective.content_layers if name in available]
         if self.objective.content_weight == 0:
             layers = []
-        content_masks = [
-            {name: self._layer_mask(guide.mask, name, "simple") for name in layers}
-            for guide in guides
-        ]
         kept = self._kept(content, layers)
-        factors = self._content_factors(content, content_masks, kept)
-        masks = [self.gram_masks(guide, available, warn) for guide in guides]
+        masks = [[self.gram_masks(guide, available, warn) for guide in found] for found in guides]
         grams = iter(
             self.grams(
                 [
                     (style, [*wanted])
-                    for guide, wanted in zip(guides, masks, strict=True)
+                    for found, masks_found in zip(guides, masks, strict=True)
+                    for guide, wanted in zip(found, masks_found, strict=True)
                     for style in guide.styles
                 ]
             )
         )
         targets = []
-        for number, guide in enumerate(guides):
-            styles = [(style.weight, next(grams)) for style in guide.styles]
-            used = {name for _, found in styles for name in found}
+        for number, found in enumerate(guides):
+            this = slice(number, number + 1)
+            content_masks = [
+                {name: self._layer_mask(guide.mask, name, "simple") for name in layers}
+                for guide in found
+            ]
+            factors = self._content_factors(
+                content[this], content_masks, {name: own[this] for name, own in kept.items()}
+            )
             targets.append(
-                Target(
-                    mask=guide.mask,
-                    styles=[(weight, found) for weight, found in styles if found],
-                    gram_masks=masks[number],
-                    areas={
-                        name: area(mask, available[name])
-                        for name, mask in masks[number].items()
-                        if name in used
-                    },
-                    content_masks=content_masks[number],
-                    content_factors=factors[number],
-                )
+                [
+                    self._target(
+                        guide, masks[number][k], content_masks[k], factors[k], available, grams
+                    )
+                    for k, guide in enumerate(found)
+                ]
             )
         return targets, kept
+
+    def _target(
+        self,
+        guide: Guide,
+        gram_masks: Mapping[str, Tensor | None],
+        content_masks: Mapping[str, Tensor | None],
+        content_factors: Mapping[str, Tensor],
+        available: Mapping[str, tuple[int, int]],
+        grams: Iterator[Mapping[str, Tensor]],
+    ) -> Target:
+        styles = [(style.weight, next(grams)) for style in guide.styles]
+        used = {name for _, found in styles for name in found}
+        return Target(
+            mask=guide.mask,
+            styles=[(weight, found) for weight, found in styles if found],
+            gram_masks=gram_masks,
+            areas={
+                name: area(mask, available[name])
+                for name, mask in gram_masks.items()
+                if name in used
+            },
+            content_masks=content_masks,
+            content_factors=content_factors,
+        )
 
     def gram_masks(
         self, guide: Guide, available: Collection[str], warn: bool

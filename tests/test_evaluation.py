@@ -55,8 +55,9 @@ def evaluation(
 ) -> Evaluation:
     goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
     weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
-    targets, kept = TargetMaker(encoder, goal, weights, tiling=tiling).make(content, guides, False)
-    return Evaluation(encoder, goal, weights, content, mask, [targets], kept, tiling)
+    maker = TargetMaker(encoder, goal, weights, tiling=tiling)
+    targets, kept = maker.make(content, [guides], False)
+    return Evaluation(encoder, goal, weights, content, mask, targets, kept, tiling)
 
 
 def scene(height: int, width: int) -> tuple[Tensor, list[Guide], Tensor]:
@@ -148,20 +149,15 @@ def test_a_batch_has_each_pictures_losses_and_gradient(kind: str) -> None:
         (content.flip(3), guides[2:], mask.flip(3), content - 0.3),
     ]
     maker = TargetMaker(encoder, goal, weights)
-    made = [maker.make(picture, found, False) for picture, found, *_ in scenes]
+    made = [maker.make(picture, [found], False) for picture, found, *_ in scenes]
     alone = [
-        Evaluation(encoder, goal, weights, picture, own, [targets], kept)
+        Evaluation(encoder, goal, weights, picture, own, targets, kept)
         for (picture, _, own, _), (targets, kept) in zip(scenes, made, strict=True)
     ]
-    together = Evaluation(
-        encoder,
-        goal,
-        weights,
-        torch.cat([picture for picture, *_ in scenes]),
-        torch.cat([own for _, _, own, _ in scenes]),
-        [targets for targets, _ in made],
-        {name: torch.cat([kept[name] for _, kept in made]) for name in made[0][1]},
-    )
+    contents = torch.cat([picture for picture, *_ in scenes])
+    masks = torch.cat([own for _, _, own, _ in scenes])
+    targets, kept = maker.make(contents, [found for _, found, *_ in scenes], False)
+    together = Evaluation(encoder, goal, weights, contents, masks, targets, kept)
     for _ in range(2):  # The first one sets the penalty's weight.
         starts = [painted for *_, painted in scenes]
         terms, gradient = together(torch.cat(starts))
