@@ -16,7 +16,7 @@ _LEAST_VARIANCE = 1e-5
 
 
 def luminance(picture: Tensor) -> Tensor:
-    """(1, 1, H, W) in [0, 1], the luma of (1, 3, H, W)."""
+    """(B, 1, H, W) in [0, 1], the luma of (B, 3, H, W)."""
     red, green, blue = (weight * picture[:, k : k + 1] for k, weight in enumerate(LUMA))
     return red + green + blue
 

@@ -64,7 +64,11 @@ class Descent:
 
 @dataclass(frozen=True)
 class LossRow:
-    """The loss at one iteration; ``content``, ``style`` and ``tv`` are weighted, and add up."""
+    """The loss at one iteration.
+
+    ``content`` (layout included), ``style`` and ``tv`` are weighted, and add up to ``total`` but
+    for a penalty on pixels outside [0, 1] (`evaluation.RANGE_WEIGHT`).
+    """
 
     stage: str
     scale: int
@@ -163,12 +167,14 @@ class Engine:
     ) -> list[Painting]:
         """Repaint pieces of the same size, as one batch where the memory does.
 
-        Each has losses and an optimizer of its own, and becomes what `paint` makes of it. Small
-        pictures keep a device busy for a part of an iteration only; together they share the rest.
+        Each has losses and an optimizer of its own, and becomes what `paint` makes of it but for
+        rounding. Small pictures keep a device busy for a part of an iteration only; together they
+        share the rest.
 
         Args:
             pieces: what is to be painted.
-            progress: called with each piece's losses, iteration by iteration.
+            progress: called with each piece's losses, iteration by iteration; where the memory
+                was not enough and a scale begins anew, again for the same iterations.
 
         Raises:
             ValueError: their sizes differ.
@@ -235,9 +241,10 @@ class Engine:
         have = self.resources
         layers = [*self._levels, *self.objective.content_layers]
         height, width = picture.shape[2:]
-        if have.team.size > 1 and have.tile in ("auto", "off"):
+        if have.team.size > 1:
             # Without tiles there would be nothing to share out.
-            return Tiling(-(-max(height, width) // (2 * have.team.size)))
+            share = -(-max(height, width) // (2 * have.team.size))
+            return Tiling(min(have.tile, share) if isinstance(have.tile, int) else share)
         return choose_tiling(
             have.tile, have.memory, self.encoder, height, width, layers, picture.device, count
         )
@@ -252,7 +259,8 @@ class Engine:
         )
         done = [len(work.curve) for work in works]
         tiling = self._tiling(scale.pieces[0].content, len(works))
-        together = tiling.side is None and have.memory == "normal" and have.team.size == 1
+        # With a tolerance each ends when its own loss has stalled.
+        together = tiling.side is None and have.memory == "normal" and not self.descent.tolerance
         while len(works) == 1 or together:
             try:
                 self._descend(works, scale, tiling, progress)
@@ -331,12 +339,13 @@ class Engine:
             for k, (work, before) in enumerate(zip(works, done, strict=True)):
                 if before + iteration + 1 in self.descent.snapshots:
                     work.keep(painted[k : k + 1], before + iteration + 1)
-            if self.descent.tolerance and all(
-                self._stalled([row.total for row in work.curve[before:]])
-                for work, before in zip(works, done, strict=True)
-            ):
-                break
+            if self.descent.tolerance:
+                arrivals.finish()
+                if self._stalled([row.total for row in works[0].curve[done[0] :]]):
+                    break
         arrivals.finish()
+        # A recording holds the memory of an evaluation.
+        del step
         # Where the last step led has not been evaluated yet.
         terms, _ = evaluation(painted)
         for k, (work, optimizer) in enumerate(zip(works, optimizers, strict=True)):

@@ -99,13 +99,13 @@ def tile_features(
 
     Args:
         encoder: whose layers.
-        picture: (1, 3, H, W) in [0, 1].
+        picture: (B, 3, H, W) in [0, 1]; in tiles, B is 1.
         names: of the layers, with levels; those that the picture is too small for are left out.
         side: as `Tiling.side`.
 
     Yields:
         Each tile, and by the layer's name without its level: the name with it, and the features of
-        what the tile sees, (1, N, h, w).
+        what the tile sees, (B, N, h, w).
     """
     wanted = encoder.by_level(names)
     last = max((level for level, layers in wanted.items() if layers), default=0)
@@ -147,7 +147,7 @@ def gram_sums(
 def whole_features(
     encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None = None
 ) -> dict[str, Tensor]:
-    """Features of the named layers, (1, N, H_l, W_l) each; arguments as `tile_features`."""
+    """Features of the named layers, (B, N, H_l, W_l) each; arguments as `tile_features`."""
     whole: dict[str, Tensor] = {}
     for part, found in tile_features(encoder, picture, names, side):
         for layer, (name, features) in found.items():

@@ -1,6 +1,7 @@
 """Loggers: experiment trackers that people use beside the files of a run."""
 
 import importlib.util
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -81,7 +82,7 @@ class TensorBoard:
                 "or leave logger=none"
             )
         self._folder = folder
-        self._steps = 0
+        self._steps = Counter[str]()  # by stage: those of several regions come in turns
         self._open: Any = None
 
     def __enter__(self) -> Self:
@@ -102,9 +103,10 @@ class TensorBoard:
 
     def advance(self, row: LossRow) -> None:
         """Write an iteration's losses."""
+        step = self._steps[row.stage]
         for term in _TERMS:
-            self._writer.add_scalar(f"loss/{term}", getattr(row, term), self._steps)
-        self._steps += 1
+            self._writer.add_scalar(f"loss/{term}/{row.stage}", getattr(row, term), step)
+        self._steps[row.stage] += 1
 
     def show(self, pictures: Mapping[str, Tensor], step: int) -> None:
         """Write pictures."""

@@ -67,7 +67,8 @@ def drop_vanishing(
 
     The policy: where a region's mask adds up to fewer than ``smallest`` units, that layer takes no
     part in the region's style, a warning names region, layer and area, and the remaining layers
-    carry the style. If no layer were left, the one where the region is largest stays.
+    carry the style. If no layer were left, the one where the region is largest stays, if it has
+    any units there.
 
     Args:
         masks: the region's mask at each layer, (1, 1, H_l, W_l).
@@ -84,7 +85,9 @@ def drop_vanishing(
         largest = max(areas, key=areas.__getitem__)
         kept = {largest: masks[largest]} if areas[largest] > 0 else {}
     lost = [layer for layer in masks if layer not in kept]
-    if warn and lost:
+    if warn and not kept:
+        log.warning("region %s is too small for all layers and keeps the photograph", region)
+    elif warn and lost:
         log.warning(
             "region %s is too small for some layers and left out there: %s (units, of %g needed)",
             region,

@@ -51,6 +51,10 @@ def free_bytes(device: torch.device) -> int:
     try:
         limit = (_CONTROL_GROUP / "memory.max").read_text().strip()
         used = int((_CONTROL_GROUP / "memory.current").read_text())
+        lines = (_CONTROL_GROUP / "memory.stat").read_text().splitlines()
+        counts = dict(line.split() for line in lines)
+        # Files that have been read count as used, and are given up for whoever needs the memory.
+        used -= int(counts.get("inactive_file", 0))
     except (OSError, ValueError):
         return available
     return min(available, int(limit) - used) if limit.isdigit() else available

@@ -44,8 +44,9 @@ class Guide:
 class Objective:
     """Which losses, with which weights.
 
-    ``total = content_weight * content + style_weight * sum_l w_l E_l + tv_weight * variation``
-    (Gatys et al. 2016, eq. 5 and 7: alpha, beta, w_l), summed over the regions.
+    ``total = content_weight * content + layout_weight * layout + style_weight * sum_l w_l E_l``
+    summed over the regions, and ``tv_weight * variation`` (Gatys et al. 2016, eq. 5 and 7: alpha,
+    beta, w_l; layout and variation are not in the paper).
 
     Attributes:
         kind: ``gatys`` for the paper's formulas; ``balanced`` divides each term by its target's

@@ -96,7 +96,8 @@ class Arrivals:
         copied = torch.empty_like(self._source, device="cpu", pin_memory=True)
         copied.copy_(self._source, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
+        # Without a stream it is recorded on the present device, which may be another one.
+        event.record(torch.cuda.current_stream(self._source.device))
         self._under_way.append((copied, event))
         while len(self._under_way) > self._ahead or self._first_is_there():
             self._hand_over()

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -319,8 +320,10 @@ def _paint(
             scene = Scene(scene_content, here, now, begin, free)
             stylized = build.method(settings)(scene, engine, advance)
         with clock.stage("blend"):
+            earlier = number * settings.optimizer.iterations
             snapshots |= {
-                n: finish(stylized.pictures | taken) for n, taken in stylized.snapshots.items()
+                earlier + n: finish(stylized.pictures | taken)
+                for n, taken in stylized.snapshots.items()
             }
             shown = finish(stylized.pictures)
         curve += stylized.curve
@@ -384,11 +387,13 @@ def _describe_styles(
     for region, mask in result.region_masks.items():
         guide = Guide(region, styles[region], mask)
         seen = [color.grey(p) if region in grey else p for p in (result.content, shown)]
-        before, after = (engine.style_distance(picture, guide) for picture in seen)
+        distances = [engine.style_distance(picture, guide) for picture in seen]
+        # A region too small for every layer has none; JSON knows no NaN.
+        before, after = (None if math.isnan(d) else round(d, 4) for d in distances)
         images = [choice.image for choice in choices[region]]
         by_name[region] |= {
             "style": images[0] if len(images) == 1 else images,
-            "style_distance_before": round(before, 4),
-            "style_distance_after": round(after, 4),
+            "style_distance_before": before,
+            "style_distance_after": after,
             "seconds": round(seconds[region], 2),
         }

@@ -393,7 +393,7 @@ def test_tensorboard_is_told_of_a_run(tmp_path: Path) -> None:
     events.Reload()
     with (tmp_path / "out" / "losses.csv").open(newline="") as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]
-    assert [event.value for event in events.Scalars("loss/total")] == pytest.approx(losses)
+    assert [event.value for event in events.Scalars("loss/total/stitch")] == pytest.approx(losses)
     assert [event.step for event in events.Images("result")] == [2, 4]
     assert {"content", "style_canvas"} < set(events.Tags()["images"])
 

@@ -260,6 +260,17 @@ def test_it_stops_when_the_loss_no_longer_falls(
     assert 10 < iterations(0.2) < iterations(0.02) < 120
 
 
+def test_of_pieces_each_stops_when_its_own_loss_no_longer_falls(
+    encoder: PyramidEncoder, content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    engine = Engine(encoder, objective(), Descent("lbfgs", 120, 1, 1.0, tolerance=0.05))
+    first, second = pieces(content, disc, stripes)
+    second = dataclasses.replace(second, start=torch.full_like(content, 0.5))
+    lengths = [len(painting.curve) for painting in engine.paint_together([first, second])]
+    assert lengths == [len(engine.paint(piece).curve) for piece in (first, second)]
+    assert lengths[0] != lengths[1]
+
+
 def test_a_guide_without_styles_holds_the_content(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
@@ -416,6 +427,30 @@ def test_pieces_painted_together_become_what_each_becomes_alone(
         assert [*found.snapshots] == [4, 12]
         for count, shown in expected.snapshots.items():
             torch.testing.assert_close(found.snapshots[count], shown, rtol=0, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", 1.0), ("adam", 0.02)])
+def test_recorded_steps_paint_what_others_paint(
+    encoder: PyramidEncoder,
+    content: Tensor,
+    disc: Tensor,
+    stripes: Tensor,
+    optimizer: str,
+    rate: float,
+) -> None:
+    content, disc, stripes = content.cuda(), disc.cuda(), stripes.cuda()
+    engine = Engine(encoder.cuda(), objective(), Descent(optimizer, 12, 2, rate))
+    for count in (1, 2):
+        given = pieces(content, disc, stripes)[:count]
+        recorded, others = (
+            dataclasses.replace(engine, resources=Resources(record=record)).paint_together(given)
+            for record in (True, False)
+        )
+        for one, other in zip(recorded, others, strict=True):
+            totals = [row.total for row in other.curve]
+            assert [row.total for row in one.curve] == pytest.approx(totals, rel=1e-2)
+            assert (one.picture - other.picture).abs().mean() < 0.01
 
 
 def test_pieces_of_different_sizes_are_not_painted_together(

@@ -56,7 +56,7 @@ def evaluation(
     goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
     weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
     maker = TargetMaker(encoder, goal, weights, tiling=tiling)
-    targets, kept = maker.make(content, [guides], False)
+    targets, kept = maker.make(content, [guides] * len(content), False)
     return Evaluation(encoder, goal, weights, content, mask, targets, kept, tiling)
 
 
@@ -168,6 +168,11 @@ def test_a_batch_has_each_pictures_losses_and_gradient(kind: str) -> None:
     assert terms[2, 2] == 0
 
 
+def batch_of(count: int, found: Any) -> Any:
+    """The same picture so many times; guides are as they are."""
+    return found.repeat(count, 1, 1, 1) if isinstance(found, Tensor) else found
+
+
 class Refuse(TorchDispatchMode):
     """Refuses operations that make the process wait for a device's values."""
 
@@ -175,21 +180,29 @@ class Refuse(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         assert func.overloadpacket.__name__ not in self.WAITING, func
+        indices = [leaf for leaf in tree_leaves((args[1:], kwargs)) if isinstance(leaf, Tensor)]
+        if "index" in func.overloadpacket.__name__:
+            # How many there are is known to the device alone.
+            assert all(index.dtype != torch.bool for index in indices[:1]), func
         return func(*args, **(kwargs or {}))
 
 
-def test_an_iteration_never_waits_for_the_device() -> None:
-    content, guides, mask = scene(61, 83)
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_iteration_never_waits_for_the_device(count: int) -> None:
+    content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
     evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE)
     painted = content.clone()
-    optimizer = PictureLBFGS(painted)
+    optimizers = [PictureLBFGS(painted[k : k + 1]) for k in range(count)]
     with Refuse():
         for _ in range(3):
             terms, gradient = evaluate(painted)
-            optimizer.step(terms[0, 0], gradient)
+            for k, optimizer in enumerate(optimizers):
+                optimizer.step(terms[k, 0], gradient[k : k + 1])
     assert not torch.equal(painted, content)
     with pytest.raises(AssertionError), Refuse():
         float(terms[0, 0])
+    with pytest.raises(AssertionError), Refuse():
+        painted[painted > 0]
 
 
 class Stay(TorchDispatchMode):
@@ -214,20 +227,22 @@ def to_meta(found: Any) -> Any:
     return type(found)(map(to_meta, found)) if isinstance(found, list | tuple) else found
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("kind", ["balanced", "gatys"])
-def test_an_iteration_stays_on_its_device(kind: str) -> None:
-    content, guides, mask = scene(61, 83)
+def test_an_iteration_stays_on_its_device(kind: str, count: int) -> None:
+    content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
     evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE, kind)
     for name in ("_content", "_mask", "_targets", "_kept", "_readings"):
         setattr(evaluate, name, to_meta(getattr(evaluate, name)))
-    for layout in evaluate._layouts[0]:
+    for layout in [layout for found in evaluate._layouts for layout in found]:
         vars(layout).update(to_meta(vars(layout)))
     evaluate._encoder.to("meta")
     painted = content.to("meta")
-    optimizer = PictureLBFGS(painted)
+    optimizers = [PictureLBFGS(painted[k : k + 1]) for k in range(count)]
     with Stay():
         for _ in range(2):
             terms, gradient = evaluate(painted)
-            optimizer.step(terms[0, 0], gradient)
+            for k, optimizer in enumerate(optimizers):
+                optimizer.step(terms[k, 0], gradient[k : k + 1])
     with pytest.raises(AssertionError), Stay():
         painted * torch.tensor(2.0)

@@ -26,15 +26,16 @@ def test_losses_and_pictures_are_in_tensorboards_file(tmp_path: Path) -> None:
     for total in (9.0, 6.0):
         with logger("tensorboard", tmp_path) as chosen:
             chosen.advance(LossRow("person", 2, 0, total, 1.0, 2.0, 3.0))
+            chosen.advance(LossRow("dog", 2, 0, 5.0, 1.0, 2.0, 3.0))
             chosen.advance(LossRow("person", 1, 0, total / 2, 1.0, 1.0, 1.0))
             chosen.show({"result": torch.zeros(1, 3, 5, 7)}, 2)
     # The second run has replaced the first one's file.
     assert len(list(tmp_path.iterdir())) == 1
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    losses = [(event.step, event.value) for event in events.Scalars("loss/total")]
+    losses = [(event.step, event.value) for event in events.Scalars("loss/total/person")]
     assert losses == [(0, 6.0), (1, 3.0)]
-    assert events.Scalars("loss/tv")[0].value == 3.0
+    assert [(event.step, event.value) for event in events.Scalars("loss/tv/dog")] == [(0, 3.0)]
     (picture,) = events.Images("result")
     assert (picture.width, picture.height, picture.step) == (7, 5, 2)
 

@@ -52,8 +52,9 @@ def test_a_tiny_region_keeps_its_largest_layer() -> None:
     assert list(masks.drop_vanishing(there, "cat", warn=False)) == ["relu1_1"]
 
 
-def test_an_empty_region_keeps_nothing() -> None:
-    assert masks.drop_vanishing({"relu1_1": torch.zeros(1, 1, 2, 2)}, "cat", warn=False) == {}
+def test_an_empty_region_keeps_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert masks.drop_vanishing({"relu1_1": torch.zeros(1, 1, 2, 2)}, "cat") == {}
+    assert "cat is too small for all layers" in caplog.text
 
 
 def test_windows_are_those_of_every_layer_before() -> None:

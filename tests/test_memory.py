@@ -76,7 +76,8 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("5000\n")
-    assert memory.free_bytes(CPU) == 4000
+    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 300\nactive_file 100\n")
+    assert memory.free_bytes(CPU) == 4300
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes(CPU) > machine / 2
 

@@ -271,6 +271,7 @@ def test_the_second_of_two_sequential_styles_dominates(tmp_path: Path) -> None:
             "method=composite",
             "size=192",
             "optimizer.iterations=60",
+            "snapshots=[30]",
             f"hydra.run.dir={blend}",
             folder=tmp_path,
         )
@@ -279,6 +280,9 @@ def test_the_second_of_two_sequential_styles_dominates(tmp_path: Path) -> None:
             style_distance(folder, folder / "styles" / name)
             for name in ("person.png", "person-2.png")
         ]
+    for blend, numbers in (("weighted", ["30"]), ("sequential", ["30", "90"])):
+        found = (tmp_path / blend / "snapshots").iterdir()
+        assert sorted(path.stem for path in found) == numbers
     # At once both are pursued alike; one after the other, the second is by far the nearer.
     at_once, in_turn = distances["weighted"], distances["sequential"]
     assert in_turn[1] < at_once[1]
@@ -341,3 +345,23 @@ def test_every_run_of_a_process_has_the_precision_it_asks_for(
     # The precision is the encoder's; the segmenter's is torch's own.
     assert segmenting == [before] * len(asked)
     assert painting == [(name == "tf32",) * 2 for name in asked]
+
+
+def test_a_region_too_small_for_every_layer_has_no_distance(tmp_path: Path) -> None:
+    done = pipeline(
+        "+regions.dot=box(0.5,0.5,0.52,0.52)",
+        "+styles.dot=scream.jpg",
+        "size=100",
+        "method=guided",
+        "method.propagation=inside",
+        "optimizer.iterations=2",
+        "hydra.run.dir=out",
+        folder=tmp_path,
+    )
+    assert "dot is too small for all layers" in done.stderr + done.stdout
+    entries = json.loads(
+        (tmp_path / "out" / "summary.json").read_text(),
+        parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
+    )["regions"]
+    (dot,) = [entry for entry in entries if entry["name"] == "dot"]
+    assert dot["style_distance_before"] is None

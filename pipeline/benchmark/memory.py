@@ -42,7 +42,17 @@ def _against_textbook(bench: Bench, size: int) -> Comparison:
         "engine": in_a_child(bench, size, iterations, overrides),
         TEXTBOOK: in_a_child(bench, size, iterations, None),
     }
-    return _comparison("memory", size, iterations, found, 1.0, {"engine": overrides})
+    ours, theirs = (entry["bytes"] / 2**20 for entry in found.values())
+    figure = Figure(
+        f"memory, {size} px: peak",
+        ours,
+        "MiB",
+        theirs,
+        ours / theirs if theirs > 0 else None,
+        Target("ratio", "at most", 1.0),
+    )
+    details = {"size": size, "network": "vgg19", "iterations": iterations, "peaks": found}
+    return Comparison("memory", [figure], settings={"engine": overrides}, details=details)
 
 
 def memory_low(bench: Bench) -> list[Comparison]:
@@ -102,27 +112,6 @@ def _saving(bench: Bench, size: int) -> Comparison:
         {side: own for side, own in settings.items() if own is not None},
         details,
     )
-
-
-def _comparison(
-    name: str,
-    size: int,
-    iterations: int,
-    found: dict[str, dict[str, float]],
-    bound: float,
-    settings: dict[str, list[str]],
-) -> Comparison:
-    ours, theirs = (entry["bytes"] / 2**20 for entry in found.values())
-    figure = Figure(
-        f"{name}, {size} px: peak",
-        ours,
-        "MiB",
-        theirs,
-        ours / theirs if theirs > 0 else None,
-        Target("ratio", "at most", bound),
-    )
-    details = {"size": size, "network": "vgg19", "iterations": iterations, "peaks": found}
-    return Comparison(name, [figure], settings=settings, details=details)
 
 
 def in_a_child(

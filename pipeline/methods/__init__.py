@@ -40,6 +40,8 @@ class Scene:
     @property
     def union(self) -> Tensor:
         """(1, 1, H, W), all regions together."""
+        if len(self.masks) == 1:
+            return next(iter(self.masks.values()))  # not a copy: at the largest sizes each counts
         return torch.cat([*self.masks.values()], dim=1).sum(1, keepdim=True).clamp(0, 1)
 
     @property

@@ -34,8 +34,9 @@ class Encoder(nn.Module):
     Layers are named as in Gatys et al. 2016: ``conv<block>_<index>``, ``relu<block>_<index>`` and
     ``pool<block>``, blocks being what lies between two poolings.
 
-    Departure from Gatys et al. 2016: the picture is padded by replication inside the network
-    (``padding="replicate"``); zero padding leaves a dark frame around the result.
+    Departure from Gatys et al. 2016: inside the network the picture is padded with pixels of its
+    own. Zero padding leaves a dark frame around the result, ``replicate`` one of other brushwork;
+    ``reflect`` leaves none.
 
     Args:
         features: the layers in order; copied references, made side-effect free (no in-place ReLU).

@@ -118,6 +118,25 @@ def test_three_classes_are_compared_with_one(bench: Bench) -> None:
         assert (figure.target is None) == ("textbook" in figure.label)
 
 
+@pytest.mark.parametrize(
+    "name", ["iteration-default", "guided", "memory", "memory-low", "utilisation", "six-hundred"]
+)
+def test_a_comparison_has_figures(name: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = {"bytes": 2**20, "before": 0, "peak": 2**20}
+    monkeypatch.setattr(memory, "in_a_child", lambda *args: peaks)
+    found = [
+        one
+        for each in comparisons.compare([name], dataclasses.replace(bench, size=64))
+        for one in each
+    ]
+    assert found
+    for comparison in found:
+        assert not comparison.skipped
+        assert comparison.name == name
+        assert comparison.figures
+        assert all(math.isfinite(figure.measured or 0) for figure in comparison.figures)
+
+
 def test_peaks_are_of_the_run_alone(bench: Bench) -> None:
     # More than all features of the child's picture: a child must not be charged its parent's peak.
     ballast = torch.ones(100, 2**20)

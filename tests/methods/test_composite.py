@@ -1,5 +1,7 @@
 """Composite: one optimisation a region, on its surroundings."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,24 +9,28 @@ from torch import Tensor
 from pipeline.engine import Descent, Engine
 from pipeline.methods import Scene
 from pipeline.methods.composite import composite
+from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Objective, Style
 
 
-class Counting(PyramidEncoder):
-    """Counts the pixels it is shown."""
+def count_pixels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pixels of each batch that the encoder is shown from now on."""
+    shown = []
+    read = Encoder.read
 
-    pixels = 0
+    def counting(self: Encoder, features: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        shown.append(len(features) * features.shape[2] * features.shape[3])
+        return read(self, features, *args, **kwargs)
 
-    def forward(self, picture: Tensor, layers: list[str]) -> dict[str, Tensor]:
-        self.pixels += picture.shape[2] * picture.shape[3]
-        return super().forward(picture, layers)
+    monkeypatch.setattr(Encoder, "read", counting)
+    return shown
 
 
 @pytest.fixture
 def engine(encoder: PyramidEncoder) -> Engine:
     objective = Objective("balanced", 1.0, 100.0, 0.0, {"relu1_1": 1.0}, ["relu2_1"])
-    return Engine(Counting(encoder.encoder), objective, Descent("lbfgs", 10, 1, 1.0))
+    return Engine(PyramidEncoder(encoder.encoder), objective, Descent("lbfgs", 10, 1, 1.0))
 
 
 def test_each_region_is_painted_by_itself(
@@ -43,15 +49,38 @@ def test_each_region_is_painted_by_itself(
 
 
 def test_a_small_region_costs_a_small_picture(
-    engine: Engine, content: Tensor, stripes: Tensor
+    engine: Engine, content: Tensor, stripes: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shown = count_pixels(monkeypatch)
     large = content.repeat(1, 1, 4, 4)
     small = torch.zeros(1, 1, *large.shape[2:])
     small[..., 100:120, 100:120] = 1
     scene = Scene(large, {"r": small}, {"r": [Style(stripes)]})
     composite(scene, engine, lambda row: None, gram="masked", margin=10)
-    # 10 iterations and the targets, on 40x40 pixels each, and the style picture once.
-    assert engine.encoder.pixels <= 12 * 40 * 40 + 50 * 70
+    # The content and 11 evaluations of the 48x48 pixels around the region and its margin, and
+    # the style picture once.
+    assert sum(shown) == 12 * 48 * 48 + stripes.shape[2] * stripes.shape[3]
+
+
+def test_regions_of_like_size_are_painted_as_one_batch(
+    engine: Engine, content: Tensor, stripes: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = content.repeat(1, 1, 4, 4)
+    masks = {}
+    for region, left, side in (("a", 100, 20), ("b", 200, 17), ("c", 0, 220)):
+        masks[region] = torch.zeros(1, 1, *large.shape[2:])
+        masks[region][..., 10 : 10 + side, left : left + side] = 1
+    styles = {region: [Style(stripes)] for region in masks}
+    shown = count_pixels(monkeypatch)
+    done = composite(Scene(large, masks, styles), engine, lambda row: None, gram="masked", margin=4)
+    # One batch of two boxes of 32 pixels a side, and a large one by itself.
+    assert shown.count(2 * 32 * 32) == 12
+    assert len(shown) == 2 * 12 + 2
+    assert [*done.pictures] == [*masks]
+    for region, mask in masks.items():
+        outside = (mask == 0).expand_as(large)
+        assert torch.equal(done.pictures[region][outside], large[outside])
+        assert (done.pictures[region] - large)[~outside].abs().mean() > 0.01
 
 
 @pytest.mark.parametrize("margin", [0, 16])
