@@ -314,15 +314,14 @@ class Engine:
             have.team,
         )
         painted = _batch([p.beginning for p in pieces]).clone(memory_format=torch.contiguous_format)
-        optimizers = [self._optimizer(painted[k : k + 1]) for k in range(len(pieces))]
+        optimizer = self._optimizer(painted)
         values = painted.new_zeros(len(pieces), 4)
         done = [len(work.curve) for work in works]
 
         def advance() -> None:
             terms, gradient = evaluation(painted)
             values.copy_(terms)
-            for k, optimizer in enumerate(optimizers):
-                optimizer.step(terms[k, 0], gradient[k : k + 1])
+            optimizer.step(terms[:, 0], gradient)
 
         def arrived(found: list[list[float]]) -> None:
             for work, before, terms in zip(works, done, found, strict=True):
@@ -348,11 +347,11 @@ class Engine:
         del step
         # Where the last step led has not been evaluated yet.
         terms, _ = evaluation(painted)
-        for k, (work, optimizer) in enumerate(zip(works, optimizers, strict=True)):
-            optimizer.best.update(painted[k : k + 1], terms[k, 0])
-            # In place: at the largest sizes every copy counts.
-            best = optimizer.best.picture.clamp_(0, 1)
-            work.painted = best.sub_(pieces[k].content).mul_(pieces[k].mask).add_(pieces[k].content)
+        optimizer.best.update(painted, terms[:, 0])
+        # In place: at the largest sizes every copy counts.
+        best = optimizer.best.picture.clamp_(0, 1).sub_(content).mul_(mask).add_(content)
+        for k, work in enumerate(works):
+            work.painted = best[k : k + 1]
 
     def _stalled(self, totals: Sequence[float]) -> bool:
         if len(totals) <= PATIENCE:

@@ -8,15 +8,15 @@ tile's features are held in memory.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from pipeline import losses, readings
+from pipeline import losses
 from pipeline.color import LUMA, luminance
-from pipeline.features import Part, add_to, deepest_of, parts
-from pipeline.networks.encoder import Encoder
+from pipeline.features import deepest_of, parts
+from pipeline.levels import Cut, Level, Share, Wanted, read_layers
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.processes import ALONE, Team
@@ -28,30 +28,6 @@ from pipeline.tiles import WHOLE, Tiling
 RANGE_WEIGHT = 5.0
 #: Rows of a picture whose variation is taken at once.
 _BAND = 256
-
-
-#: Cuts a box out of a picture.
-Cut = Callable[[Box], Tensor]
-
-
-def _read(
-    encoder: Encoder,
-    features: Tensor,
-    taken: Mapping[str, Reading],
-    names: Mapping[str, str],
-    sums: Sums,
-    start: int = 0,
-    stop: int | None = None,
-) -> Tensor:
-    """Read layers, of which ``start`` takes the features, and add their sums."""
-
-    def reader(layer: str, hidden: Tensor) -> Tensor:
-        hidden, grams, contents = readings.read(hidden, taken[layer])
-        add_to(sums.grams, names[layer], grams)
-        add_to(sums.contents, names[layer], contents)
-        return hidden
-
-    return encoder.read(features, [*taken], reader, start, stop)
 
 
 class Evaluation:
@@ -86,13 +62,13 @@ class Evaluation:
         team: Team = ALONE,
     ) -> None:
         self._encoder, self._objective, self._weights = encoder, objective, weights
-        self._content, self._mask, self._targets, self._kept = content, mask, targets, kept
+        self._content, self._mask, self._targets = content, mask, targets
         self._tiling, self._team = tiling, team
         sizes = encoder.sizes(*content.shape[2:])
         # Each region of each picture, with the picture's number.
         regions = [(number, target) for number, found in enumerate(targets) for target in found]
         grams = dict.fromkeys(name for _, target in regions for name in target.areas)
-        self._gram_masks = {
+        gram_masks = {
             name: [
                 self._in_batch(target.gram_masks[name], number, sizes[name])
                 for number, target in regions
@@ -100,17 +76,18 @@ class Evaluation:
             ]
             for name in grams
         }
-        self._content_masks: dict[str, list[Tensor | None]] = {}
+        content_masks: dict[str, list[Tensor | None]] = {}
         if objective.content_weight > 0:
-            self._content_masks = {
+            content_masks = {
                 name: [
                     self._in_batch(target.content_masks[name], number, sizes[name])
                     for number, target in regions
                 ]
                 for name in regions[0][1].content_factors
             }
-        wanted = encoder.by_level({**self._gram_masks, **self._content_masks})
-        self._names = {level: names for level, names in wanted.items() if names}
+        self._wanted = Wanted(encoder.encoder, gram_masks, content_masks, kept)
+        by_level = encoder.by_level({**gram_masks, **content_masks})
+        self._names = {level: names for level, names in by_level.items() if names}
         self._unit: Tensor | None = None
         self._layouts: list[list[losses.Layout]] = []
         if objective.layout_weight > 0:
@@ -135,27 +112,14 @@ class Evaluation:
 
     def _whole_readings(self) -> dict[int, dict[str, Reading]]:
         height, width = self._content.shape[2:]
+        encoder = self._encoder.encoder
         found = {}
         for level, names in self._names.items():
-            deepest = deepest_of(self._encoder.encoder, names)
-            size = height >> level, width >> level
-            (part,) = parts(self._encoder.encoder, *size, deepest, None)
-            found[level] = {
-                layer: self._reading(part, layer, name, self._kept.get(name))
-                for layer, name in names.items()
-            }
+            (part,) = parts(
+                encoder, height >> level, width >> level, deepest_of(encoder, names), None
+            )
+            found[level] = self._wanted.readings(part, names, self._wanted.kept_of(names))
         return found
-
-    def _reading(
-        self, part: Part, layer: str, name: str, content: Tensor | None, values: bool = True
-    ) -> Reading:
-        masks = self._content_masks.get(name, []) if content is not None else []
-        return Reading(
-            [part.units(mask, layer) for mask in self._gram_masks.get(name, [])],
-            content,
-            [part.mask(mask, layer) for mask in masks],
-            values,
-        )
 
     def __call__(self, painted: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate.
@@ -180,7 +144,7 @@ class Evaluation:
         for level, names in self._names.items():
             encoder = self._encoder.encoder
             features = encoder.normalise(pictures[level])
-            _read(encoder, features, self._readings[level], names, sums)
+            read_layers(encoder, features, self._readings[level], names, sums)
         terms = self._pixel_terms(shown) + self._feature_terms(sums)
         (gradient,) = torch.autograd.grad(terms.sum(), painted)
         return self._total(painted, terms.detach(), gradient)
@@ -191,6 +155,11 @@ class Evaluation:
         style = style_terms(self._objective, self._weights, self._targets, sums.grams, zero)
         content = content_terms(self._objective, self._targets, sums.contents, zero)
         return torch.stack([content, style, torch.zeros_like(style)], dim=1)
+
+    def _content_loss(self, contents: Mapping[str, Sequence[Tensor]]) -> Tensor:
+        """A scalar: what some of the content sums have of the only picture's content term."""
+        zero = self._mask.new_zeros(())
+        return content_terms(self._objective, self._targets, contents, zero)[0]
 
     def _pixel_terms(self, shown: Tensor) -> Tensor:
         """(B, 3), what content, style and variation have of terms that need no features."""
@@ -234,8 +203,9 @@ class Evaluation:
         cuts: list[Cut] = [functools.partial(self._part_shown, painted)]
         cuts += [functools.partial(_cut, picture) for picture in smaller]
         contents = self._content_pictures()
+        share = Share(self._tiling, self._team, self._content_loss)
         levels = [
-            _Level(self, names, cuts[level], sizes[level], contents.get(level))
+            Level(self._wanted, names, cuts[level], sizes[level], contents.get(level), share)
             for level, names in self._names.items()
         ]
         for level in levels:
@@ -318,134 +288,10 @@ class Evaluation:
 
     def _content_pictures(self) -> dict[int, Tensor]:
         """The content on each level where features of it are computed again for every tile."""
-        again = [name for name in self._content_masks if name not in self._kept]
+        again = [name for name in self._wanted.content_masks if name not in self._wanted.kept]
         wanted = [level for level, names in self._encoder.by_level(again).items() if names]
         pictures = self._encoder.pyramid(self._content, max(wanted, default=0) + 1)
         return {level: pictures[level] for level in wanted}
-
-
-class _Level:
-    """One level's picture: its first layers in tiles, those behind `Tiling.stop` whole.
-
-    Args:
-        evaluation: whose losses.
-        names: the encoder's layers that are read, each with its name on this level.
-        cut: a part of the level's picture.
-        size: rows and columns of it.
-        content: (1, 3, h, w), the same of the content; None: its features are kept, or not wanted.
-    """
-
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        names: Mapping[str, str],
-        cut: Cut,
-        size: tuple[int, ...],
-        content: Tensor | None,
-    ) -> None:
-        self._evaluation, self._cut, self._content = evaluation, cut, content
-        self._height, self._width = size
-        self._encoder = encoder = evaluation._encoder.encoder
-        stop, position = evaluation._tiling.stop, encoder.index
-        if evaluation._team.size > 1:
-            stop = None  # Nobody has a whole layer.
-        last = max(position[layer] for layer in names) + 1
-        # Whether there are layers behind.
-        self._stop = last if stop is None else min(stop, last)
-        self._first = {layer: n for layer, n in names.items() if position[layer] < self._stop}
-        self._behind = {layer: n for layer, n in names.items() if position[layer] >= self._stop}
-        self._border = next(layer for layer, p in position.items() if p == self._stop - 1)
-        side = evaluation._tiling.side
-        self._parts = parts(encoder, self._height, self._width, self._border, side)
-        # Zeros, so that a process without a tile of this level has sums, too.
-        masks = evaluation._gram_masks
-        self._sums = Sums(
-            {
-                name: [encoder.mean.new_zeros([encoder.channels(layer)] * 2) for _ in masks[name]]
-                for layer, name in self._first.items()
-                if name in masks
-            }
-        )
-        self._boundary: Tensor | None = None
-
-    def grams(self) -> list[Tensor]:
-        """The Gram sums of the first layers."""
-        return [gram for grams in self._sums.grams.values() for gram in grams]
-
-    @torch.no_grad()
-    def read_tiles(self) -> None:
-        """Add up the Gram sums of the first layers."""
-        for part in self._evaluation._team.share(self._parts):
-            taken = {
-                layer: self._evaluation._reading(part, layer, name, None)
-                for layer, name in self._first.items()
-            }
-            features = self._read(self._cut(part.tile.seen), taken, self._sums)
-            if self._behind:
-                self._boundary = part.put(features, self._border, self._boundary)
-        for gram in self.grams():
-            gram.requires_grad_()
-
-    def _read(self, picture: Tensor, taken: Mapping[str, Reading], sums: Sums) -> Tensor:
-        features = self._encoder.normalise(picture)
-        return _read(self._encoder, features, taken, self._first, sums, 0, self._stop)
-
-    def read_whole(self, sums: Sums) -> None:
-        """Read the layers behind, with gradients; add everything to ``sums``."""
-        sums.grams.update(self._sums.grams)
-        if self._boundary is None:
-            return
-        self._boundary.requires_grad_()
-        (part,) = parts(self._encoder, self._height, self._width, self._border, None)
-        taken = {
-            layer: self._evaluation._reading(part, layer, name, self._evaluation._kept.get(name))
-            for layer, name in self._behind.items()
-        }
-        _read(self._encoder, self._boundary, taken, self._behind, sums, self._stop, None)
-
-    def gradient(self) -> tuple[Tensor, Tensor]:
-        """The gradient with respect to the picture, and the first layers' content loss."""
-        evaluation = self._evaluation
-        total = self._encoder.mean.new_zeros(1, 3, self._height, self._width)
-        zero = content = total.new_zeros(())
-        for part in evaluation._team.share(self._parts):
-            box = part.tile.seen
-            shown = self._cut(box).detach().requires_grad_()
-            sums = Sums()
-            features = self._read(shown, self._again(part), sums)
-            (share,) = content_terms(
-                evaluation._objective, evaluation._targets, sums.contents, zero
-            )
-            # A level without a content layer has no share in that loss.
-            ends, upstream = (
-                ([share], [torch.ones_like(share)]) if share.requires_grad else ([], [])
-            )
-            for name, grams in sums.grams.items():
-                ends += grams
-                upstream += [_gradient_of(gram) for gram in self._sums.grams[name]]
-            if self._boundary is not None:
-                there, here = part.boxes(self._border)
-                back = torch.zeros_like(features)
-                here.cut(back)[:] = there.cut(_gradient_of(self._boundary))
-                ends.append(features)
-                upstream.append(back)
-            (found,) = torch.autograd.grad(ends, shown, upstream)
-            box.cut(total).add_(found)
-            content = content + share.detach()
-        return total, content
-
-    def _again(self, part: Part) -> dict[str, Reading]:
-        """Readings for the second time: gradients of Gram sums, and content sums."""
-        evaluation = self._evaluation
-        wanted = [layer for layer, name in self._first.items() if name in evaluation._content_masks]
-        contents: Mapping[str, Tensor] = {}
-        if wanted and self._content is not None:
-            with torch.no_grad():
-                contents = self._encoder(part.tile.seen.cut(self._content), wanted)
-        return {
-            layer: evaluation._reading(part, layer, name, contents.get(layer), values=False)
-            for layer, name in self._first.items()
-        }
 
 
 def _pictures(batch: Tensor) -> list[Tensor]:
@@ -461,7 +307,3 @@ def _bands(picture: Tensor) -> list[Box]:
 
 def _cut(picture: Tensor, box: Box) -> Tensor:
     return box.cut(picture)
-
-
-def _gradient_of(tensor: Tensor) -> Tensor:
-    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad

@@ -192,12 +192,11 @@ def test_an_iteration_never_waits_for_the_device(count: int) -> None:
     content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
     evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE)
     painted = content.clone()
-    optimizers = [PictureLBFGS(painted[k : k + 1]) for k in range(count)]
+    optimizer = PictureLBFGS(painted)
     with Refuse():
         for _ in range(3):
             terms, gradient = evaluate(painted)
-            for k, optimizer in enumerate(optimizers):
-                optimizer.step(terms[k, 0], gradient[k : k + 1])
+            optimizer.step(terms[:, 0], gradient)
     assert not torch.equal(painted, content)
     with pytest.raises(AssertionError), Refuse():
         float(terms[0, 0])
@@ -232,17 +231,16 @@ def to_meta(found: Any) -> Any:
 def test_an_iteration_stays_on_its_device(kind: str, count: int) -> None:
     content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
     evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE, kind)
-    for name in ("_content", "_mask", "_targets", "_kept", "_readings"):
+    for name in ("_content", "_mask", "_targets", "_wanted", "_readings"):
         setattr(evaluate, name, to_meta(getattr(evaluate, name)))
     for layout in [layout for found in evaluate._layouts for layout in found]:
         vars(layout).update(to_meta(vars(layout)))
     evaluate._encoder.to("meta")
     painted = content.to("meta")
-    optimizers = [PictureLBFGS(painted[k : k + 1]) for k in range(count)]
+    optimizer = PictureLBFGS(painted)
     with Stay():
         for _ in range(2):
             terms, gradient = evaluate(painted)
-            for k, optimizer in enumerate(optimizers):
-                optimizer.step(terms[k, 0], gradient[k : k + 1])
+            optimizer.step(terms[:, 0], gradient)
     with pytest.raises(AssertionError), Stay():
         painted * torch.tensor(2.0)

@@ -16,7 +16,7 @@ def minimise(scale: float, iterations: int = 60, history: int = 10) -> Tensor:
         x, y = now[0, 0]
         loss = scale * ((1 - x).square() + 100 * (y - x.square()).square()).sum()
         (gradient,) = torch.autograd.grad(loss, now)
-        optimizer.step(loss.detach(), gradient)
+        optimizer.step(loss.detach()[None], gradient)
     return picture
 
 
@@ -101,6 +101,33 @@ def test_the_best_picture_is_kept(kind: type) -> None:
         optimizer.step(torch.tensor(loss), torch.ones_like(picture))
     assert torch.equal(optimizer.best.picture, seen[1])
     assert optimizer.best.loss == 1.0
+
+
+@pytest.mark.parametrize("history", [1, 3])
+def test_of_a_batch_each_picture_descends_by_itself(history: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.rand(3, 1, 3, 4, generator=generator, dtype=torch.float64)
+    scales = torch.tensor([1e-3, 1.0, 1e3], dtype=torch.float64)
+
+    def descend(picture: Tensor, scale: Tensor, explodes: Tensor) -> tuple[Tensor, Tensor]:
+        optimizer = PictureLBFGS(picture, history=history)
+        for iteration in range(12):
+            now = picture.clone().requires_grad_()
+            loss = scale * (now.flatten(1) - 0.5).pow(4).sum(1)
+            (gradient,) = torch.autograd.grad(loss.sum(), now)
+            if iteration == 6:
+                loss = loss.where(~explodes, float("nan"))
+            optimizer.step(loss.detach(), gradient)
+        return picture, optimizer.best.loss
+
+    explodes = torch.tensor([False, True, False])
+    pictures, best = descend(start.clone(), scales, explodes)
+    for k in range(3):
+        this = slice(k, k + 1)
+        picture, loss = descend(start[this].clone(), scales[this], explodes[this])
+        torch.testing.assert_close(pictures[this], picture)
+        torch.testing.assert_close(best[this], loss)
+    assert (best < 0.1 * scales * (start.flatten(1) - 0.5).pow(4).sum(1)).all()
 
 
 def test_nothing_is_better_than_what_is_not_a_number() -> None:
