@@ -33,6 +33,8 @@ from pipeline.tiles import Tiling
 
 log = logging.getLogger(__name__)
 
+#: Pictures of more pixels are not painted together on a CPU: they no longer fit into its caches.
+LARGEST_TOGETHER = 200**2
 #: Iterations over which `Descent.tolerance` looks for progress.
 PATIENCE = 10
 
@@ -165,7 +167,7 @@ class Engine:
     def paint_together(
         self, pieces: Sequence[Piece], progress: Progress = lambda row: None
     ) -> list[Painting]:
-        """Repaint pieces of the same size, as one batch where the memory does.
+        """Repaint pieces of the same size, as one batch where that is faster and the memory does.
 
         Each has losses and an optimizer of its own, and becomes what `paint` makes of it but for
         rounding. Small pictures keep a device busy for a part of an iteration only; together they
@@ -259,8 +261,14 @@ class Engine:
         )
         done = [len(work.curve) for work in works]
         tiling = self._tiling(scale.pieces[0].content, len(works))
-        # With a tolerance each ends when its own loss has stalled.
-        together = tiling.side is None and have.memory == "normal" and not self.descent.tolerance
+        small = math.prod(scale.pieces[0].size) <= LARGEST_TOGETHER
+        together = (
+            tiling.side is None
+            and have.memory == "normal"
+            and (small or scale.pieces[0].content.device.type != "cpu")
+            # With a tolerance each ends when its own loss has stalled.
+            and not self.descent.tolerance
+        )
         while len(works) == 1 or together:
             try:
                 self._descend(works, scale, tiling, progress)

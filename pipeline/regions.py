@@ -295,7 +295,7 @@ def _extent(inside: Tensor, margin: int, limit: int) -> tuple[int, int]:
     return max(0, int(where[0]) - margin), min(limit, int(where[-1]) + 1 + margin)
 
 
-def alike(boxes: Mapping[str, Box], frame: Box, waste: int = 128**2) -> dict[str, Box]:
+def alike(boxes: Mapping[str, Box], frame: Box, waste: int = 64**2) -> dict[str, Box]:
     """Boxes of as few sizes as cost little: each grown to the size of those it is like.
 
     Args:

@@ -463,20 +463,22 @@ def test_pieces_of_different_sizes_are_not_painted_together(
 
 
 @pytest.mark.parametrize(
-    ("resources", "sizes"),
+    ("resources", "largest", "sizes"),
     [
-        (Resources(tile="auto"), [2]),
-        (Resources(tile="off"), [2]),
-        (Resources(tile=32), [1, 1]),
-        (Resources(memory="low"), [1, 1]),
+        (Resources(tile="auto"), 83 * 61, [2]),
+        (Resources(tile="off"), 83 * 61, [2]),
+        (Resources(tile="off"), 83 * 61 - 1, [1, 1]),
+        (Resources(tile=32), 83 * 61, [1, 1]),
+        (Resources(memory="low"), 83 * 61, [1, 1]),
     ],
 )
-def test_pieces_are_painted_together_where_that_costs_no_memory(
+def test_pieces_are_painted_together_where_that_is_faster_and_costs_no_memory(
     engine: Engine,
     content: Tensor,
     disc: Tensor,
     stripes: Tensor,
     resources: Resources,
+    largest: int,
     sizes: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -488,6 +490,7 @@ def test_pieces_are_painted_together_where_that_costs_no_memory(
             found.append(len(self._content))
 
     monkeypatch.setattr("pipeline.engine.Evaluation", Watched)
+    monkeypatch.setattr("pipeline.engine.LARGEST_TOGETHER", largest)
     cut = dataclasses.replace(engine, descent=Descent("lbfgs", 2, 1, 1.0), resources=resources)
     cut.paint_together(pieces(content, disc, stripes))
     assert found == sizes

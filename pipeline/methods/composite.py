@@ -1,7 +1,7 @@
 """Composite: one optimisation a region, put together by the masks.
 
 Each region is painted on its own surroundings, the box around it and a margin, not on the whole
-frame, so that all of them cost the sum of their boxes; regions of like size are painted as one
+frame, so that all of them cost the sum of their boxes; small ones of like size are painted as one
 batch. Its style statistics come from the whole style picture. Where stitch compares places
 (what the canvas shows in a region), composite compares a region with a painting; where guided
 paints all regions at once, each in the sight of the others, composite paints each in the sight of
