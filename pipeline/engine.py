@@ -273,7 +273,7 @@ class Engine:
             try:
                 self._descend(works, scale, tiling, progress)
                 return
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 # Processes that share tiles have to agree on them.
                 if not is_out_of_memory(error) or have.team.size > 1:
                     raise

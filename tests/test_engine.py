@@ -304,7 +304,12 @@ def test_layout_counts_as_content(
     assert expected > 1
 
 
-def short_of_memory(monkeypatch: pytest.MonkeyPatch, largest: int | None) -> list[int | None]:
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def short_of_memory(
+    monkeypatch: pytest.MonkeyPatch, largest: int | None, error: Exception = OUT_OF_MEMORY
+) -> list[int | None]:
     """Evaluations of more than so many pixels a side fail; what sides were tried."""
     tried: list[int | None] = []
 
@@ -313,7 +318,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, largest: int | None) -> lis
             if not tried or tried[-1] != self._tiling.side:
                 tried.append(self._tiling.side)
             if largest is None or (self._tiling.side or 10_000) > largest:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+                raise error
             return super().__call__(painted)
 
     monkeypatch.setattr("pipeline.engine.Evaluation", Short)
@@ -327,6 +332,7 @@ def cutting(encoder: PyramidEncoder) -> Engine:
     return Engine(encoder, objective(), descent, resources=Resources(tile="auto"))
 
 
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, MemoryError()])
 def test_short_of_memory_it_goes_on_in_tiles(
     cutting: Engine,
     content: Tensor,
@@ -334,10 +340,11 @@ def test_short_of_memory_it_goes_on_in_tiles(
     stripes: Tensor,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
     guide = Guide("disc", [Style(stripes)], disc)
     expected = cutting.paint(Piece(content, disc, [guide], "disc"))
-    tried = short_of_memory(monkeypatch, 25)
+    tried = short_of_memory(monkeypatch, 25, error)
     found = cutting.paint(Piece(content, disc, [guide], "disc"))
     assert tried == [None, 42, 21]
     assert "83x61 pixels; going on in tiles of 21" in caplog.text
