@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline.configuration import compose_settings
 from pipeline.errors import UserError
+from pipeline.overrides import literal
 from pipeline.progress import Bar
 from pipeline.read import tensor_to_array
 from pipeline.result import Result
@@ -147,5 +148,4 @@ def _literal(value: Any) -> str:
         return repr(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ",".join(_literal(entry) for entry in value) + "]"
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+    return literal(str(value))

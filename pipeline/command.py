@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -26,20 +25,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline import failures, processes
-from pipeline.compare.callback import write_report
-from pipeline.configuration import CONF, explain, known_keys, nearest
+from pipeline.compare.callback import FILES, write_report
+from pipeline.configuration import CONF, explain, known_keys, nearest, register
 from pipeline.errors import UserError, describe, fail
 from pipeline.failures import Failure
-from pipeline.settings import Settings, register
+from pipeline.folder import check_folder, clear
+from pipeline.overrides import is_sweep, literal, path_text, plain_override
+from pipeline.settings import Settings
 
 #: What Hydra puts in a run's folder before the run starts.
 _HYDRA_FILES = {".hydra", "pipeline.log"}
-#: Settings whose values are paths, which may hold characters of Hydra's grammar.
-_PATHS = re.compile(
-    r"(\+{0,2}(?:content|reference|init|regions|(?:styles|regions)\.[\w.]+|\w+\.weights)=)(.*)",
-    re.DOTALL,
-)
-_SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(")
 # What failed in a single run: the picture's name, empty where there is one, and why. Raised through
 # Hydra it would be announced by lines of Hydra's own.
 _failed: dict[str, Failure] = {}
@@ -53,7 +48,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Apple's MPS lacks some resamplings; torch then takes the CPU for these alone.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    sweep = any(re.match(r"-m$|--multirun$|\+?experiment=", word) for word in sys.argv)
+    sweep = is_sweep(sys.argv[1:])
     sys.argv[1:] = [plain_override(word, sweep) for word in sys.argv[1:]]
     if processes.rank() > 0:
         _follow()
@@ -125,21 +120,25 @@ _start = hydra.main(version_base="1.3", config_path=str(CONF), config_name="conf
 def _work(settings: Settings, configuration: DictConfig, output: Path) -> dict[str, Failure]:
     """Paint the picture, or all pictures; what failed of these, by name."""
     # Composition has succeeded; only now is torch worth its seconds to import.
-    from pipeline import many, read, write
+    from pipeline import many, read
 
     start, overrides = Path(get_original_cwd()), list(HydraConfig.get().overrides.task)
     sources = read.content_files(settings.content, start)
     if sources is None:
         _paint(settings, output, start, overrides)
         return {}
-    write.check_folder(output)
-    if any((output / name).exists() for name in ("summary.json", failures.FILE)):
-        write.clear(output)
+    check_folder(output)
+    for source in sources:
+        if os.path.realpath(start / source) in {os.path.realpath(output / name) for name in FILES}:
+            raise UserError(
+                f"{source} has the name of a report that would be written over it; "
+                "choose another folder with hydra.run.dir=FOLDER"
+            )
+    clear(output)
 
     def paint_one(source: str, folder: Path) -> None:
-        content = plain_override(f"content={source}", sweep=False)
-        words = many.overrides_of_one(overrides, content)
-        values = OmegaConf.merge(configuration, {"content": source, "resume": False})
+        words = many.overrides_of_one(overrides, f"content={literal(source)}")
+        values = OmegaConf.merge(configuration, {"content": path_text(source), "resume": False})
         one = dataclasses.replace(settings, content=source)
         _paint(one, folder, start, words, values)
 
@@ -225,33 +224,6 @@ def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -
         if is_dataclass(kind) and isinstance(value, DictConfig):
             assert isinstance(kind, type)
             _refuse_unknown(value, kind, f"{prefix}{key}.")
-
-
-def plain_override(word: str, sweep: bool) -> str:
-    """What the user means by an argument, in Hydra's grammar.
-
-    ``styles`` and ``regions`` are empty by default, so Hydra wants ``+styles.person=...``; without
-    the plus is meant too, also where an experiment has given the region a style already.
-    ``regions.sky=...`` is its source. And a path such as ``photo (1).png`` is quoted.
-
-    Args:
-        word: an argument.
-        sweep: whether commas separate the values of a sweep.
-    """
-    if word.startswith(("styles.", "regions.")):
-        word = f"++{word}"
-    if word.startswith("experiment="):
-        word = f"+{word}"
-    # So that regions.logo.feather can be said beside regions.logo.
-    word = re.sub(r"^(\+{1,2}regions\.(?!labels=)\w+)=(?!\{)", r"\1.source=", word)
-    found = _PATHS.fullmatch(word)
-    if not found or found[2].startswith(("'", '"', "[", "{", *_SWEEPS)):
-        return word
-    special = "()[]{}=:'\"" if sweep else "()[]{}=:'\","
-    if not any(character in special for character in found[2]):
-        return word
-    quoted = found[2].replace("'", "\\'")
-    return f"{found[1]}'{quoted}'"
 
 
 def _remove_if_empty(output: Path) -> None:

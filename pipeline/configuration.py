@@ -7,12 +7,14 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import UserError
-from pipeline.settings import Settings, register
+from pipeline.folder import unused_folder
+from pipeline.settings import Settings
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -30,6 +32,13 @@ _LAUNCHERS = {
     "submitit_local": "slurm",
     "submitit_slurm": "slurm",
 }
+
+
+def register() -> None:
+    """Make the schema known to Hydra, as ``settings``, and the resolver ``unused_folder``."""
+    ConfigStore.instance().store(name="settings", node=Settings)
+    # Kept, so that the name is the same wherever a run asks for it.
+    OmegaConf.register_new_resolver("unused_folder", unused_folder, use_cache=True, replace=True)
 
 
 def compose_settings(overrides: Sequence[str]) -> Settings:

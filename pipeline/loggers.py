@@ -3,7 +3,7 @@
 import importlib.util
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -11,12 +11,21 @@ from torch import Tensor
 
 from pipeline.engine import LossRow
 from pipeline.errors import UserError
+from pipeline.folder import own_files
 
+#: Names of its files.
+_EVENTS = "events.out.tfevents.*"
 _TERMS = ("total", "content", "style", "tv")
 
 
 class Logger(Protocol):
-    """Keeps the losses while a run goes on, and its pictures."""
+    """Keeps the losses while a run goes on, and its pictures.
+
+    Attributes:
+        files: names of the files it has made in the run's folder.
+    """
+
+    files: list[str]
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -43,6 +52,9 @@ class Logger(Protocol):
 class NoLogger:
     """``logger=none``: keeps nothing."""
 
+    def __init__(self) -> None:
+        self.files: list[str] = []
+
     def __enter__(self) -> Self:
         """Begin."""
         return self
@@ -63,7 +75,7 @@ class NoLogger:
 
 
 class TensorBoard:
-    """``logger=tensorboard``: an event file in the run's folder; replaces an earlier run's.
+    """``logger=tensorboard``: an event file in the run's folder, in place of an earlier run's.
 
     Scalars ``loss/total``, ``loss/content``, ``loss/style`` and ``loss/tv``, weighted, over all
     iterations of all regions and sizes.
@@ -81,6 +93,7 @@ class TensorBoard:
                 'logger=tensorboard needs TensorBoard: pip install -e ".[tensorboard]", '
                 "or leave logger=none"
             )
+        self.files: list[str] = []
         self._folder = folder
         self._steps = Counter[str]()  # by stage: those of several regions come in turns
         self._open: Any = None
@@ -118,13 +131,17 @@ class TensorBoard:
         if self._open is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._remove()
+            before = set(self._folder.glob(_EVENTS))
+            for name in own_files(self._folder):
+                if PurePath(name).match(_EVENTS):
+                    (self._folder / name).unlink()
             self._open = SummaryWriter(str(self._folder))
+            self.files = [path.name for path in set(self._folder.glob(_EVENTS)) - before]
         return self._open
 
     def _remove(self) -> None:
-        for file in self._folder.glob("events.out.tfevents.*"):
-            file.unlink()
+        for name in self.files:
+            (self._folder / name).unlink(missing_ok=True)
 
 
 def logger(name: str, folder: Path) -> Logger:

@@ -31,6 +31,7 @@ from pipeline import (
 )
 from pipeline.blend import blend
 from pipeline.engine import Engine, LossRow, Progress
+from pipeline.folder import all_or_nothing, check_folder, check_outputs
 from pipeline.methods import Scene
 from pipeline.methods.stitch import style_canvas
 from pipeline.networks import encoders
@@ -83,26 +84,51 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
 
     Whatever is raised, nothing of this run's result is left.
     """
-    write.check_folder(output)
+    check_folder(output)
+    check_outputs(named_files(settings, start), output)
     clock = Clock()
     with loggers.logger(settings.logger.name, output) as logger:
         with Bar("stylize") as bar:
             result = stylize(
                 settings, start, overrides=overrides, clock=clock, bar=bar, watch=logger.advance
             )
-        with write.all_or_nothing(output):
+        with all_or_nothing(output) as files:
             with clock.stage("write"):
-                write.save_result(result, output)
+                write.save_result(result, files)
                 for steps, pictures in _history(result).items():
                     logger.show(pictures, steps)
             clock.note(result.summary)
-            write.save_summary(result.summary, output / "summary.json")
+            files.show(result.summary, logger.files)
     if result.painted is None:
         print_regions(result.regions, output)
         print_hint(settings.content, result.regions)
     else:
         print_result(result.summary["regions"], output / "result.png", clock.seconds)
     return result.summary
+
+
+def named_files(settings: Settings, start: Path) -> dict[str, Path]:
+    """The files that settings name, ``content=a.png`` to its path; not all of them need exist."""
+    labels, choices = specification.parse_regions(settings.regions)
+    named: list[tuple[str, Any]] = [
+        ("content", settings.content),
+        ("reference", settings.reference),
+        ("init", settings.init),
+        ("encoder.weights", settings.encoder.weights),
+        ("segmenter.weights", settings.segmenter.weights),
+        ("regions", labels),
+        *((f"regions.{name}", choice.source) for name, choice in choices.items()),
+        *(
+            (f"styles.{region}", style.image)
+            for region, styles in _choices(settings).items()
+            for style in styles
+        ),
+    ]
+    return {
+        f"{key}={name}": start / Path(name).expanduser()
+        for key, name in named
+        if isinstance(name, str)
+    }
 
 
 def _history(result: Result) -> dict[int, dict[str, Tensor]]:

@@ -9,8 +9,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-
 from pipeline import specification
 from pipeline.errors import UserError
 
@@ -156,11 +154,6 @@ def fingerprint(settings: Settings) -> str:
     """
     relevant = {key: value for key, value in asdict(settings).items() if key not in _UNSEEN}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def register() -> None:
-    """Make the schema known to Hydra, as ``settings``."""
-    ConfigStore.instance().store(name="settings", node=Settings)
 
 
 def _problems(settings: Settings) -> list[str]:

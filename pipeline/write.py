@@ -2,13 +2,10 @@
 
 import csv
 import itertools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pipeline.engine import LossRow
-from pipeline.errors import UserError
+from pipeline.folder import Files
 from pipeline.labels import voc_palette
 from pipeline.networks.segmenters import VOC_CLASSES
 from pipeline.read import tensor_to_array
@@ -30,75 +27,15 @@ LARGEST_SHOWN = 2048
 _OVERLAY = 0.5
 # Files written at once; each needs memory for a picture of its own.
 _WRITERS = 4
-_RESULTS = (
-    "content.png",
-    "failed.json",
-    "labels.png",
-    "losses.csv",
-    "losses.png",
-    "overview.png",
-    "regions.png",
-    "result.png",
-    "summary.json",
-)
-_FOLDERS = ("masks", "snapshots", "styles")
-_PARTIAL = ".*.partial"
 
 
-def check_folder(folder: Path) -> None:
-    """Make sure that results can be written, before the work is done.
-
-    Raises:
-        UserError: the folder cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"cannot write to the output folder {folder}: {error.strerror}; "
-            "choose another with hydra.run.dir=FOLDER"
-        ) from None
-
-
-def clear(folder: Path) -> None:
-    """Take away what an earlier run left in the folder, so that results are of one run."""
-    for name in _RESULTS:
-        (folder / name).unlink(missing_ok=True)
-    for left in (*folder.glob("style_canvas*.png"), *folder.glob(_PARTIAL)):
-        left.unlink()
-    for inner in (folder / name for name in _FOLDERS):
-        for left in (*inner.glob("*.png"), *inner.glob(_PARTIAL)):
-            left.unlink()
-        with suppress(OSError):  # not there, or not empty
-            inner.rmdir()
-
-
-@contextmanager
-def all_or_nothing(folder: Path) -> Iterator[None]:
-    """Take away what has been written of a result, inside, where not all of it can be.
-
-    Args:
-        folder: of the run.
-    """
-    try:
-        yield
-    except BaseException:
-        clear(folder)
-        raise
-
-
-def save_result(result: Result, folder: Path) -> None:
-    """Write all pictures of a result, and its losses, in place of an earlier run's.
+def save_result(result: Result, files: Files) -> None:
+    """Write all pictures of a result, and its losses.
 
     Args:
         result: of a run.
-        folder: for the files.
+        files: where they go; they are not shown yet.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    clear(folder)
     masks = {
         name: mask
         for name, mask in (result.shown | result.region_masks).items()
@@ -116,19 +53,20 @@ def save_result(result: Result, folder: Path) -> None:
         jobs = []
         if result.painted is not None:
             pictures["result"] = result.painted
-            jobs.append(pool.submit(save_losses, result.losses, folder))
+            table, plot = files.add("losses.csv"), files.add("losses.png")
+            jobs.append(pool.submit(save_losses, result.losses, table, plot))
         for name, picture in pictures.items():
-            jobs.append(pool.submit(save_picture, picture, folder / f"{name}.png"))
+            jobs.append(pool.submit(save_picture, picture, files.add(f"{name}.png")))
         for name, mask in masks.items():
-            jobs.append(pool.submit(save_mask, mask, folder / "masks" / f"{name}.png"))
+            jobs.append(pool.submit(save_mask, mask, files.add(f"masks/{name}.png")))
         if result.segmentation is not None:
             labels = result.segmentation.labels_of(result.content)
-            jobs.append(pool.submit(save_labels, labels, folder / "labels.png"))
+            jobs.append(pool.submit(save_labels, labels, files.add("labels.png")))
         overlay = draw_overlay(result.content, {name: masks[name] for name in order})
-        jobs.append(pool.submit(_save, overlay, folder / "regions.png"))
+        jobs.append(pool.submit(_save, overlay, files.add("regions.png")))
         if result.painted is not None:
             panels = [_small_image(result.content), overlay, _small_image(result.painted)]
-            jobs.append(pool.submit(save_overview, panels, folder / "overview.png"))
+            jobs.append(pool.submit(save_overview, panels, files.add("overview.png")))
         for job in jobs:
             job.result()
 
@@ -211,22 +149,14 @@ def save_overview(panels: Sequence[Image.Image], path: Path) -> None:
     _save(Image.fromarray(both), path)
 
 
-def save_losses(curve: Sequence[LossRow], folder: Path) -> None:
-    """Write ``losses.csv`` and ``losses.png``."""
+def save_losses(curve: Sequence[LossRow], table: Path, plot: Path) -> None:
+    """Write a loss curve as a CSV table and as a PNG plot."""
     columns = [column.name for column in fields(LossRow)]
-    with _replacing(folder / "losses.csv").open("w", newline="") as file:
+    with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(asdict(row) for row in curve)
-    _finish(folder / "losses.csv")
-    _plot(curve, _replacing(folder / "losses.png"))
-    _finish(folder / "losses.png")
-
-
-def save_summary(summary: Mapping[str, Any], path: Path) -> None:
-    """Write a summary as JSON."""
-    _replacing(path).write_text(json.dumps(summary, indent=2) + "\n")
-    _finish(path)
+    _plot(curve, plot)
 
 
 def _plot(curve: Sequence[LossRow], path: Path) -> None:
@@ -275,16 +205,5 @@ def _label(
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A third of the time of Pillow's own level, for files a tenth larger.
-    picture.save(_replacing(path), format="PNG", compress_level=1)
-    _finish(path)
-
-
-def _replacing(path: Path) -> Path:
-    """Where a file is written until it is whole, so that no half-written one is ever seen."""
-    return path.with_name(f".{path.name}.partial")
-
-
-def _finish(path: Path) -> None:
-    _replacing(path).replace(path)
+    picture.save(path, format="PNG", compress_level=1)

@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from pipeline.configuration import CONF, explain, known_keys
-from pipeline.settings import Settings, fingerprint, register
+from pipeline.configuration import CONF, explain, known_keys, register
+from pipeline.settings import Settings, fingerprint
 
 GROUPS = ("segmenter", "encoder", "method", "optimizer", "loss", "logger", "preset")
 CHOICES = [
@@ -291,6 +291,65 @@ def test_a_finished_run_survives_a_failing_one_in_its_folder(tmp_path: Path) -> 
     assert (tmp_path / "out" / "result.png").read_bytes() == b"precious"
 
 
+def test_a_run_in_a_folder_of_ones_own_touches_none_of_its_files(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "masks").mkdir()
+    picture = Image.new("RGB", (96, 64), (128, 128, 128))
+    for name in ("content.png", "masks/sky.png", "masks/other.png", "style_canvas2.png"):
+        picture.save(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    words = ["content=content.png", "+regions.sky=masks/sky.png", "+styles.sky=ink.jpg"]
+    done = run(*TINY, *words, "hydra.run.dir=.", folder=tmp_path)
+    assert done.returncode == 2
+    assert "error: content=content.png is a file that this run would write itself" in done.stderr
+    # Nor those that are not among its inputs.
+    words = ["content=photo.png", "+regions.sky=box(0,0,1,0.5)", "+styles.sky=ink.jpg"]
+    picture.save(tmp_path / "photo.png")
+    done = run(*TINY, *words, "hydra.run.dir=.", folder=tmp_path)
+    assert done.returncode == 2
+    assert re.search(r"error: .*/content.png is there already", done.stderr)
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path for path in tmp_path.rglob("*.png")} == {*before, tmp_path / "photo.png"}
+
+
+def test_a_second_run_in_a_folder_replaces_the_first(tmp_path: Path) -> None:
+    words = [*TINY, "content=chelsea", "hydra.run.dir=out"]
+    assert run(*words, "+styles.cat=ink.jpg", "snapshots=[1]", folder=tmp_path).returncode == 0
+    (tmp_path / "out" / "notes.txt").write_text("precious")
+    done = run(*words, "+styles.background=ink.jpg", "method=guided", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    assert [path.name for path in (out / "styles").iterdir()] == ["background.png"]
+    assert not (out / "snapshots").exists()
+    assert not (out / "style_canvas.png").exists()
+    assert (out / "notes.txt").exists()
+
+
+def test_everyday_names_on_the_command_line(tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = Image.new("RGB", (96, 64), (128, 128, 128))
+    for name in ("[a] föö.png", "${oc.env:HOME} #1.png", "maß 'x'.png"):
+        picture.save(tmp_path / name)
+    words = ["content=[a] föö.png", "+styles.sky=${oc.env:HOME} #1.png", "+regions.sky=maß 'x'.png"]
+    done = run(*TINY, *words, "hydra.run.dir=aus, gäbe", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "aus, gäbe"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["regions"][0]["style"] == "${oc.env:HOME} #1.png"
+    # The record of the command makes the same again, as a run of a sweep, too.
+    overrides = [str(word) for word in OmegaConf.load(out / ".hydra" / "overrides.yaml")]
+    done = run("-m", *overrides, "seed=0,1", "hydra.sweep.dir=s", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "s" / "1" / "summary.json").read_text())
+    assert again["regions"][0]["style"] == "${oc.env:HOME} #1.png"
+    # Of many pictures each is found by its own name.
+    done = run("content=*.png", *TINY, "+styles.all=ink.jpg", "hydra.run.dir=m", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len([*statuses(tmp_path / "m" / "results.csv")]) == 3
+
+
 def photos(folder: Path) -> Path:
     """Two small photographs and a broken one."""
     from PIL import Image
@@ -350,8 +409,8 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert run(*words, style, folder=tmp_path).returncode == 0
     folders = [tmp_path / "s" / name for name in "0123"]
     before = [(folder / "summary.json").stat().st_mtime_ns for folder in folders]
-    # One is unfinished, one has failed; one was painted with other settings.
-    (folders[1] / "summary.json").unlink()
+    # One was stopped at its very end, one has failed; one was painted with other settings.
+    (folders[1] / "summary.json").rename(folders[1] / ".summary.json.partial")
     (folders[2] / "failed.json").write_text('{"message": "not enough memory"}')
     other = json.loads((folders[3] / "summary.json").read_text())
     (folders[3] / "summary.json").write_text(json.dumps({**other, "configuration": "0" * 64}))

@@ -1,6 +1,7 @@
 """TensorBoard gets every iteration's losses and the pictures; without it nothing is left."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,19 @@ def test_losses_and_pictures_are_in_tensorboards_file(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed (.[tensorboard])")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    other = tmp_path / "events.out.tfevents.somebody"
+    other.touch()
     for total in (9.0, 6.0):
         with logger("tensorboard", tmp_path) as chosen:
             chosen.advance(LossRow("person", 2, 0, total, 1.0, 2.0, 3.0))
             chosen.advance(LossRow("dog", 2, 0, 5.0, 1.0, 2.0, 3.0))
             chosen.advance(LossRow("person", 1, 0, total / 2, 1.0, 1.0, 1.0))
             chosen.show({"result": torch.zeros(1, 3, 5, 7)}, 2)
-    # The second run has replaced the first one's file.
-    assert len(list(tmp_path.iterdir())) == 1
+        (tmp_path / "summary.json").write_text(json.dumps({"files": chosen.files}))
+    # The second run has replaced the first one's file, and no other.
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, "summary.json", *chosen.files}
+    assert len(chosen.files) == 1
+    other.unlink()
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     losses = [(event.step, event.value) for event in events.Scalars("loss/total/person")]

@@ -1,7 +1,6 @@
 """What a run leaves: lossless pictures, palettes, tables; nothing half-written."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,14 @@ from torch import Tensor
 
 from pipeline import write
 from pipeline.engine import LossRow
-from pipeline.errors import UserError
+from pipeline.folder import all_or_nothing
 from pipeline.result import Result
+
+
+def save(result: Result, folder: Path) -> None:
+    with all_or_nothing(folder) as files:
+        write.save_result(result, files)
+        files.show(result.summary)
 
 
 def test_the_palette_is_vocs() -> None:
@@ -33,8 +38,8 @@ def test_the_palette_is_vocs() -> None:
 
 def test_pictures_masks_and_labels_are_read_back_as_they_were(tmp_path: Path) -> None:
     levels = torch.randint(0, 256, (1, 3, 9, 13), generator=torch.Generator().manual_seed(0))
-    write.save_picture(levels / 255, tmp_path / "a" / "picture.png")
-    back = np.asarray(Image.open(tmp_path / "a" / "picture.png"))
+    write.save_picture(levels / 255, tmp_path / "picture.png")
+    back = np.asarray(Image.open(tmp_path / "picture.png"))
     assert np.array_equal(back, levels[0].permute(1, 2, 0).numpy())
 
     write.save_mask(levels[:, :1] / 255, tmp_path / "mask.png")
@@ -45,7 +50,6 @@ def test_pictures_masks_and_labels_are_read_back_as_they_were(tmp_path: Path) ->
     opened = Image.open(tmp_path / "labels.png")
     assert opened.mode == "P"
     assert np.array_equal(np.asarray(opened), labels.numpy())
-    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_the_overlay_tints_what_is_not_background() -> None:
@@ -74,7 +78,7 @@ def test_losses_are_a_table_and_a_plot(tmp_path: Path) -> None:
     curve = [
         LossRow("person", scale, i, 3.0 / (i + 1), 1, 2, 0) for scale in (2, 1) for i in (0, 1)
     ]
-    write.save_losses(curve, tmp_path)
+    write.save_losses(curve, tmp_path / "losses.csv", tmp_path / "losses.png")
     with (tmp_path / "losses.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["scale"] for row in rows] == ["2", "2", "1", "1"]
@@ -82,43 +86,17 @@ def test_losses_are_a_table_and_a_plot(tmp_path: Path) -> None:
     assert min(np.asarray(Image.open(tmp_path / "losses.png")).shape[:2]) > 300
 
 
-def test_the_summary_is_json(tmp_path: Path) -> None:
-    write.save_summary({"a": [1, 2]}, tmp_path / "summary.json")
-    assert json.loads((tmp_path / "summary.json").read_text()) == {"a": [1, 2]}
-
-
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot write to .*hydra.run.dir"):
-        write.check_folder(tmp_path / "file" / "below")
-
-
-def test_clearing_takes_away_an_earlier_runs_results_only(tmp_path: Path) -> None:
-    (tmp_path / "masks").mkdir()
-    (tmp_path / "styles").mkdir()
-    ours = ("result.png", "style_canvas.png", "masks/cat.png", "styles/cat.png", "failed.json")
-    half = (".result.png.partial", "masks/.cat.png.partial")
-    for name in (*ours, *half, "holiday.png", "styles/notes.txt"):
-        (tmp_path / name).touch()
-    write.clear(tmp_path)
-    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
-    assert left == {"holiday.png", "styles", "styles/notes.txt"}
-
-
 def test_of_a_result_that_cannot_be_written_whole_nothing_is_left(
     tmp_path: Path, content: Tensor, disc: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path) -> None:
-        if path.name == "overview.png":
-            raise OSError(28, "No space left on device")
-        finish(path)
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
 
-    finish = write._finish
-    monkeypatch.setattr(write, "_finish", full)
+    monkeypatch.setattr(write, "save_overview", full)
     made = Result(content, 1 - content, None, {}, {"disc": disc}, summary={"regions": []})
     (tmp_path / "pipeline.log").touch()
-    with pytest.raises(OSError, match="No space left"), write.all_or_nothing(tmp_path):
-        write.save_result(made, tmp_path)
+    with pytest.raises(OSError, match="No space left"), all_or_nothing(tmp_path) as files:
+        write.save_result(made, files)
     assert [path.name for path in tmp_path.rglob("*")] == ["pipeline.log"]
 
 
@@ -128,7 +106,7 @@ def test_large_pictures_are_shown_smaller(
     monkeypatch.setattr(write, "LARGEST_SHOWN", 40)
     summary = {"regions": []}
     made = Result(content, 1 - content, None, {}, {"disc": disc}, summary=summary)
-    write.save_result(made, tmp_path)
+    save(made, tmp_path)
     sizes = {"result": (83, 61), "masks/disc": (83, 61), "regions": (40, 29), "overview": (120, 29)}
     for name, size in sizes.items():
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -138,4 +116,4 @@ def test_large_pictures_are_shown_smaller(
 def test_what_cannot_be_written_is_an_error(tmp_path: Path, content: Tensor, disc: Tensor) -> None:
     (tmp_path / "masks").touch()
     with pytest.raises(OSError, match="masks"):
-        write.save_result(Result(content, None, None, {"disc": disc}, {}), tmp_path)
+        save(Result(content, None, None, {"disc": disc}, {}), tmp_path)

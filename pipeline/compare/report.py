@@ -11,6 +11,7 @@ from rich.progress import track
 from pipeline.compare.columns import Comparison, compare
 from pipeline.compare.runs import Run, find_runs
 from pipeline.errors import UserError
+from pipeline.folder import check_folder
 
 
 def report(folders: Sequence[Path], output: Path) -> Comparison:
@@ -28,10 +29,9 @@ def report(folders: Sequence[Path], output: Path) -> Comparison:
     """
     runs = find_runs(folders)
     # torch takes seconds to import; a wrong folder has been answered by now.
-    from pipeline import write
     from pipeline.compare import page, sheet, table
 
-    write.check_folder(output)
+    check_folder(output)
     runs, measured = _evaluate(runs)
     comparison = compare(runs, measured)
     table.save_results(comparison, output / "results.csv")
