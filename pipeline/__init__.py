@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.api import stylize
     from pipeline.errors import UserError
-    from pipeline.result import Result
+    from pipeline.results.result import Result
 
 __version__ = "0.1.0"
 __all__ = ["Result", "UserError", "__version__", "stylize"]
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return stylize
     if name == "Result":
-        from pipeline.result import Result
+        from pipeline.results.result import Result
 
         return Result
     if name == "UserError":

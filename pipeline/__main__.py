@@ -1,6 +1,6 @@
 """``python -m pipeline``."""
 
-from pipeline.command import main
+from pipeline.command.main import main
 
 if __name__ == "__main__":
     main()

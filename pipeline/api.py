@@ -9,12 +9,12 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from pipeline.configuration import compose_settings
+from pipeline.command.overrides import literal
+from pipeline.config.compose import compose_settings
 from pipeline.errors import UserError
-from pipeline.overrides import literal
-from pipeline.progress import Bar
-from pipeline.read import tensor_to_array
-from pipeline.result import Result
+from pipeline.pictures.read import tensor_to_array
+from pipeline.results.result import Result
+from pipeline.results.terminal import Bar
 from pipeline.run import stylize as run_stylize
 
 #: A picture: a path or name, a PIL picture, an HWC array (uint8 in [0, 255] or float in [0, 1]), or

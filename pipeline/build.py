@@ -13,8 +13,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from pipeline import precision, processes
-from pipeline.engine import Descent, Engine, Resources
+from pipeline.config.schema import Settings
+from pipeline.engine.engine import Descent, Engine, Resources
+from pipeline.engine.objective import Objective
 from pipeline.errors import UserError
 from pipeline.methods import Method, Stylized
 from pipeline.methods.composite import composite
@@ -22,10 +23,9 @@ from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.networks import encoders, segmenters
-from pipeline.objective import Objective
-from pipeline.reuse import Store, digest
-from pipeline.segment import Refinement, Segmentation, segment
-from pipeline.settings import Settings
+from pipeline.regions.segment import Refinement, Segmentation, segment
+from pipeline.runtime import distributed, precision
+from pipeline.runtime.cache import Store, digest
 
 # Kept for further runs of this process: a sweep's, or those of a notebook. Pictures of 512 pixels
 # take about 20 MB of the first and 5 MB of the second.
@@ -151,7 +151,7 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) ->
     )
     chosen, where = settings.encoder, encoder.module.encoder.mean.device
     in_numbers = precision.choose(cast(Any, settings.precision), where)
-    team = processes.join(where)
+    team = distributed.join(where)
     resources = Resources(settings.tile, cast(Any, settings.memory), settings.cuda_graph, team)
     return Engine(
         precision.prepared(encoder.module, in_numbers),

@@ -15,34 +15,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline import (
-    build,
-    color,
-    device,
-    loggers,
-    own_regions,
-    precision,
-    processes,
-    read,
-    regions,
-    specification,
-    styling,
-    write,
-)
-from pipeline.blend import blend
-from pipeline.engine import Engine, LossRow, Progress
-from pipeline.folder import all_or_nothing, check_folder, check_outputs
+from pipeline import build, inputs, request
+from pipeline import styles as styling
+from pipeline.config.schema import Settings
+from pipeline.engine.engine import Engine
+from pipeline.engine.objective import Guide, Style
+from pipeline.engine.progress import LossRow, Progress
 from pipeline.methods import Scene
 from pipeline.methods.stitch import style_canvas
 from pipeline.networks import encoders
-from pipeline.objective import Guide, Style
-from pipeline.progress import Bar, print_hint, print_regions, print_result
-from pipeline.result import Result
-from pipeline.segment import Segmentation
-from pipeline.settings import Settings
-from pipeline.specification import RegionChoice, StyleChoice
-from pipeline.styling import StylePicture
-from pipeline.summary import describe_networks, describe_regions, describe_run, peak_memory
+from pipeline.pictures import color, read
+from pipeline.pictures.blend import blend
+from pipeline.regions import custom as own_regions
+from pipeline.regions import masks as regions
+from pipeline.regions.names import check_names
+from pipeline.regions.segment import Segmentation
+from pipeline.request import RegionChoice, StyleChoice
+from pipeline.results import loggers, write
+from pipeline.results.folder import all_or_nothing, check_folder, check_outputs
+from pipeline.results.result import Result
+from pipeline.results.summary import describe_networks, describe_regions, describe_run, peak_memory
+from pipeline.results.terminal import Bar, print_hint, print_regions, print_result
+from pipeline.runtime import device, distributed, precision
+from pipeline.styles import StylePicture
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +104,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
 
 def named_files(settings: Settings, start: Path) -> dict[str, Path]:
     """The files that settings name, ``content=a.png`` to its path; not all of them need exist."""
-    labels, choices = specification.parse_regions(settings.regions)
+    labels, choices = request.parse_regions(settings.regions)
     named: list[tuple[str, Any]] = [
         ("content", settings.content),
         ("reference", settings.reference),
@@ -166,18 +161,18 @@ def stylize(
         UserError: the input cannot be used.
     """
     clock = clock or Clock()
-    where = processes.own_device(device.choose(settings.device))
+    where = distributed.own_device(device.choose(settings.device))
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
     held = held or {}
-    label_map, choices = specification.parse_regions(settings.regions)
+    label_map, choices = request.parse_regions(settings.regions)
 
     with clock.stage("read"):
         bound = None if settings.size == "full" else settings.size
         photograph = read.content_picture(settings.content, bound, start, held)
         content = photograph.picture.to(where)
         folder = _Folder(start, held, where, bound or max(photograph.original))
-        labels = None if label_map is None else read.label_map(label_map, start, held)
+        labels = None if label_map is None else inputs.label_map(label_map, start, held)
         styles = _choices(settings)
         _check_names(styles, labels, choices)
         pictures = {
@@ -246,7 +241,7 @@ class _Folder:
 
 
 def _choices(settings: Settings) -> dict[str, list[StyleChoice]]:
-    return {} if settings.styles == "match" else specification.parse_styles(settings.styles)
+    return {} if settings.styles == "match" else request.parse_styles(settings.styles)
 
 
 def _check_names(
@@ -255,9 +250,9 @@ def _check_names(
     choices: Mapping[str, RegionChoice],
 ) -> None:
     own = own_regions.own_names(labels, choices)
-    regions.check_names([*styles, *choices], own)
+    check_names([*styles, *choices], own)
     for chosen in styles.values():
-        regions.check_names([choice.region for choice in chosen if choice.region is not None])
+        check_names([choice.region for choice in chosen if choice.region is not None])
 
 
 def _match(

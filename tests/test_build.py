@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import build
-from pipeline.configuration import compose_settings
+from pipeline.config.compose import compose_settings
 from pipeline.networks import encoders, segmenters
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.result import Result
-from pipeline.reuse import Store
+from pipeline.results.result import Result
 from pipeline.run import stylize
+from pipeline.runtime.cache import Store
 
 TINY = (
     "size=96",

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -294,10 +294,10 @@ def style_distance(folder: Path, style: Path) -> float:
     """Of the person in a result, under the bundled encoder."""
     import torch
 
-    from pipeline.engine import Descent, Engine
+    from pipeline.engine.engine import Descent, Engine
+    from pipeline.engine.objective import Guide, Objective, Style
     from pipeline.networks import encoders
-    from pipeline.objective import Guide, Objective, Style
-    from pipeline.read import array_to_tensor
+    from pipeline.pictures.read import array_to_tensor
 
     encoder = encoders.load("compact", None, torch.device("cpu"))
     layers = dict.fromkeys(encoder.style_layers, 1 / 3)
@@ -322,7 +322,7 @@ def test_every_run_of_a_process_has_the_precision_it_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from pipeline import build
-    from pipeline.configuration import compose_settings
+    from pipeline.config.compose import compose_settings
     from pipeline.run import stylize
 
     before = rounding()

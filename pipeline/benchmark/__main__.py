@@ -11,10 +11,10 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from pipeline import device
 from pipeline.benchmark import comparisons, report
 from pipeline.benchmark.bench import Bench, find_vgg19
 from pipeline.errors import UserError, fails_in_one_line
+from pipeline.runtime import device
 
 #: Sides of the pictures that can be measured, in pixels; four poolings need some.
 _SIZES = (64, 16384)

@@ -13,14 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
-from pipeline import build, read
+from pipeline import build
 from pipeline.benchmark import textbook
-from pipeline.configuration import compose_settings
-from pipeline.engine import Engine
+from pipeline.config.compose import compose_settings
+from pipeline.config.schema import Settings
+from pipeline.engine.engine import Engine
+from pipeline.engine.objective import Style
 from pipeline.methods import Scene, Stylized
 from pipeline.networks import encoders, weights
-from pipeline.objective import Style
-from pipeline.settings import Settings
+from pipeline.pictures import read
 
 _STYLES = ("scream.jpg", "wave.jpg", "mosaic.jpg")
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from pipeline import precision
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.locality import composite, guided
 from pipeline.benchmark.memory import memory, memory_low
@@ -19,8 +18,9 @@ from pipeline.benchmark.speed import (
     utilisation,
 )
 from pipeline.benchmark.start import start
-from pipeline.configuration import nearest
+from pipeline.config.compose import nearest
 from pipeline.errors import UserError
+from pipeline.runtime import precision
 
 log = logging.getLogger(__name__)
 

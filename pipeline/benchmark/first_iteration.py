@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.configuration import compose_settings
+from pipeline.config.compose import compose_settings
 from pipeline.errors import fails_in_one_line
 
 
@@ -18,7 +18,7 @@ def main(words: list[str]) -> None:
     with fails_in_one_line():
         settings = compose_settings(words[1:])
         # As in the command: composition comes first, then what imports torch.
-        from pipeline.engine import LossRow
+        from pipeline.engine.progress import LossRow
         from pipeline.run import stylize
 
         def watch(row: LossRow) -> None:

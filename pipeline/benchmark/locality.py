@@ -11,9 +11,9 @@ from pipeline.benchmark import bench as benches
 from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
+from pipeline.engine.objective import Style
 from pipeline.methods import Scene
 from pipeline.networks import encoders
-from pipeline.objective import Style
 
 #: Centres of three discs, across and down, and their radius, in sides of the picture.
 CENTRES = ((0.25, 0.3), (0.72, 0.3), (0.5, 0.72))

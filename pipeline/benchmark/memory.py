@@ -19,7 +19,7 @@ from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import EQUAL_WORK, Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
 from pipeline.errors import UserError
-from pipeline.memory import peak_bytes
+from pipeline.runtime.memory import peak_bytes
 
 TEXTBOOK = "textbook"
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pipeline import losses, measures
 from pipeline.benchmark import bench as benches
 from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
+from pipeline.compare import measures
+from pipeline.engine import losses
+from pipeline.engine.objective import Guide
 from pipeline.methods import Scene
-from pipeline.objective import Guide
 
 # Real weights; random ones would say nothing of how near pictures are.
 _PLAIN = ("encoder=compact", "method=global")

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline import measures
+from pipeline.compare import measures
 from pipeline.compare.runs import Run
+from pipeline.engine.guides import drop_vanishing, layer_mask
+from pipeline.engine.losses import gram_matrix
 from pipeline.errors import UserError
-from pipeline.losses import gram_matrix
-from pipeline.masks import drop_vanishing, layer_mask
 from pipeline.networks import encoders
-from pipeline.read import array_to_tensor, large_pictures, open_picture
+from pipeline.pictures.read import array_to_tensor, large_pictures, open_picture
 
 #: Larger pictures are shrunk to this long side, and styles with them, before the encoder sees them.
 LARGEST = 1024

@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.compare.columns import Comparison
 from pipeline.compare.runs import Point, Run
 from pipeline.errors import UserError
-from pipeline.read import large_pictures, open_picture
+from pipeline.pictures.read import large_pictures, open_picture
 
 _THUMBNAIL = 480  # long side, in pixels
 _SMALL = 96

@@ -11,7 +11,7 @@ from rich.progress import track
 from pipeline.compare.columns import Comparison, compare
 from pipeline.compare.runs import Run, find_runs
 from pipeline.errors import UserError
-from pipeline.folder import check_folder
+from pipeline.results.folder import check_folder
 
 
 def report(folders: Sequence[Path], output: Path) -> Comparison:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.compare.columns import Comparison
 from pipeline.errors import UserError
-from pipeline.read import open_picture
+from pipeline.pictures.read import open_picture
 
 _CELL = 320  # width of a picture, in pixels
 _GAP = 20

@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.engine import Engine, LossRow, Painting, Progress
-from pipeline.objective import Guide, Style
-from pipeline.pieces import Piece
-from pipeline.regions import Box, surroundings
+from pipeline.engine.engine import Engine, Painting
+from pipeline.engine.job import Piece
+from pipeline.engine.objective import Guide, Style
+from pipeline.engine.progress import LossRow, Progress
+from pipeline.pictures.boxes import Box, surroundings
 
 # Sides of boxes: poolings and scales halve them without remainders, and the sizes at one scale are
 # those of the next one's pyramid, so that libraries prepare for fewer sizes.

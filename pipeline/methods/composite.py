@@ -11,10 +11,11 @@ the photograph.
 import time
 from typing import Literal
 
-from pipeline.engine import Engine, Painting, Progress
+from pipeline.engine.engine import Engine, Painting
+from pipeline.engine.objective import Guide
+from pipeline.engine.progress import Progress
 from pipeline.methods import Scene, Stylized
-from pipeline.objective import Guide
-from pipeline.regions import alike
+from pipeline.pictures.boxes import alike
 
 
 def composite(

@@ -7,9 +7,10 @@ in the content's layout, guided takes it from the whole style picture, or from a
 composite optimises once a region, guided optimises once.
 """
 
-from pipeline.engine import Engine, Progress
+from pipeline.engine.engine import Engine
+from pipeline.engine.objective import Guide
+from pipeline.engine.progress import Progress
 from pipeline.methods import Scene, Stylized, paint_at_once
-from pipeline.objective import Guide
 
 
 def guided(scene: Scene, engine: Engine, progress: Progress, *, margin: int) -> Stylized:

@@ -14,10 +14,11 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.engine import Engine, Progress
+from pipeline.engine.engine import Engine
+from pipeline.engine.objective import Guide, Style
+from pipeline.engine.progress import Progress
 from pipeline.methods import Scene, Stylized, paint_at_once
-from pipeline.objective import Guide, Style
-from pipeline.regions import surroundings
+from pipeline.pictures.boxes import surroundings
 
 #: How far a style is shrunk to fit a small region; smaller, its strokes would turn into noise.
 SMALLEST_STYLE = 0.5

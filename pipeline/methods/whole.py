@@ -4,9 +4,10 @@ Without regions there is one Gram matrix a layer over the whole frame; guided wi
 covers everything is the same up to the border.
 """
 
-from pipeline.engine import Engine, Progress
+from pipeline.engine.engine import Engine
+from pipeline.engine.objective import Guide
+from pipeline.engine.progress import Progress
 from pipeline.methods import Scene, Stylized, paint_at_once
-from pipeline.objective import Guide
 
 
 def whole(scene: Scene, engine: Engine, progress: Progress) -> Stylized:

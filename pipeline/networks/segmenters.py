@@ -12,31 +12,6 @@ from pipeline.networks import weights
 from pipeline.networks.compact_segmenter import CompactSegmenter
 from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
 
-#: The classes of PASCAL VOC in their order, with "background" for VOC's class 0.
-VOC_CLASSES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
-
 
 class TorchvisionDeepLab(nn.Module):
     """DeepLabv3 (Chen et al. 2017) as torchvision has it, read out before its upsampling.

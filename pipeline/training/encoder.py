@@ -24,12 +24,12 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 
-from pipeline import device as devices
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
 from pipeline.networks.compact_encoder import LAYERS
 from pipeline.networks.encoder import Encoder
+from pipeline.runtime import device as devices
 from pipeline.training import pictures
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_encoder import describe, evaluate, load_student

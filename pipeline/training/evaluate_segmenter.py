@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipeline.networks.segmenters import VOC_CLASSES
+from pipeline.regions.names import VOC_CLASSES
 from pipeline.training.pictures import Example
 
 _PERSON = VOC_CLASSES.index("person")

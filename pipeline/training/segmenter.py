@@ -26,11 +26,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from pipeline import device as devices
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 from pipeline.errors import UserError
 from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
+from pipeline.runtime import device as devices
 from pipeline.training import pictures
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_segmenter import evaluate

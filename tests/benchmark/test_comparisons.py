@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import precision
 from pipeline.benchmark import bench as benches
 from pipeline.benchmark import comparisons, locality, memory, quality, speed
 from pipeline.benchmark.bench import EQUAL_WORK, Bench
 from pipeline.benchmark.report import Comparison
 from pipeline.errors import UserError
+from pipeline.runtime import precision
 
 
 def test_an_iteration_has_samples_of_both_sides(bench: Bench) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 
 
 def sweep(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.compare.runs import Point, differing_settings, find_runs, flatten, read_run
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 from pipeline.errors import UserError
 from tests.compare.conftest import MakeRun, fail, write_configuration
 

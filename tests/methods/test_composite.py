@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine
+from pipeline.engine.engine import Descent, Engine
+from pipeline.engine.objective import Objective, Style
 from pipeline.methods import Scene
 from pipeline.methods.composite import composite
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.objective import Objective, Style
 
 
 def count_pixels(monkeypatch: pytest.MonkeyPatch) -> list[int]:

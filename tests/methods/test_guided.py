@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine
+from pipeline.engine.engine import Descent, Engine
+from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.methods import Scene
 from pipeline.methods.guided import guided
 from pipeline.methods.whole import whole
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.objective import Guide, Objective, Style
 
 
 @pytest.fixture

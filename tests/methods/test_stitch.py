@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import Descent, Engine
+from pipeline.engine.engine import Descent, Engine
+from pipeline.engine.objective import Objective, Style
 from pipeline.methods import Scene
 from pipeline.methods.stitch import stitch, style_canvas
 from pipeline.networks.pyramid import PyramidEncoder
-from pipeline.objective import Objective, Style
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
 from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
-from pipeline.segment import Segmentation, segment
+from pipeline.regions import names
+from pipeline.regions.segment import Segmentation, segment
 
 FILE = weights.BUNDLED / "compact_segmenter.safetensors"
 
@@ -106,7 +107,7 @@ def segment_sample(photograph: np.ndarray, size: int) -> Segmentation:
 @pytest.mark.parametrize("size", [320, 384])
 def test_finds_the_astronaut(size: int) -> None:
     found = segment_sample(skimage.data.astronaut(), size)  # type: ignore[no-untyped-call]
-    person = segmenters.VOC_CLASSES.index("person")
+    person = names.VOC_CLASSES.index("person")
     assert found.labels[130, 225] == person  # the face
     assert found.labels[330, 130] == person  # the suit
     assert found.labels[60, 330] == 0  # the wall behind
@@ -126,5 +127,5 @@ def test_finds_a_cat_and_no_dog(size: int) -> None:
 def test_finds_the_motorbike(size: int) -> None:
     found = segment_sample(skimage.data.stereo_motorcycle()[0][::2, ::2], size)  # type: ignore[no-untyped-call]
     assert 0.1 < found.shares["motorbike"] < 0.4
-    assert found.labels[165, 100] == segmenters.VOC_CLASSES.index("motorbike")  # the wheel
+    assert found.labels[165, 100] == names.VOC_CLASSES.index("motorbike")  # the wheel
     assert found.labels[230, 40] == 0  # the floor

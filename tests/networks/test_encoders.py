@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import vgg19
 
+from pipeline.engine.guides import layer_mask
 from pipeline.errors import UserError
-from pipeline.masks import layer_mask
 from pipeline.networks import encoders, weights
 from pipeline.networks.encoder import Encoder
 

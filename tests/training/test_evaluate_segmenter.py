@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.networks.segmenters import VOC_CLASSES
+from pipeline.regions.names import VOC_CLASSES
 from pipeline.training.evaluate_segmenter import Figures, evaluate
 from pipeline.training.segmenter import Example
 

@@ -1,0 +1,73 @@
+"""Many pictures: one run a picture, each in a folder of its own; a failing one stops no other."""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.compare.callback import FILES
+from pipeline.results.failures import Failure, record
+
+log = logging.getLogger(__name__)
+
+#: Carries out one picture's run in a folder; what it raises is the picture's failure.
+Work = Callable[[str, Path], None]
+
+
+def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
+    """A folder in ``output`` for each picture: its name without the ending.
+
+    Of pictures with the same name, the second one's ends in ``-2``, and so on.
+
+    Args:
+        sources: the pictures' paths, in an order that stays the same from run to run.
+        output: folder for all of them.
+    """
+    found: dict[str, Path] = {}
+    # Files of the comparison lie beside the folders. Some disks make no difference between a and A.
+    taken = {name.casefold() for name in FILES}
+    for source in sources:
+        stem = Path(source).stem
+        name, number = stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        found[source] = output / name
+    return found
+
+
+def carry_out(
+    sources: Sequence[str], output: Path, work: Work, explain: Callable[[Exception], Failure]
+) -> dict[str, Failure]:
+    """Carry out one run a picture.
+
+    Args:
+        sources: the pictures' paths.
+        output: folder for all of them.
+        work: carries out one.
+        explain: what to say of an error.
+
+    Returns:
+        What has failed, by the name of the picture's folder; ``failed.json`` there says so, too.
+    """
+    failed: dict[str, Failure] = {}
+    for number, (source, folder) in enumerate(folders(sources, output).items(), start=1):
+        log.info("picture %d of %d: %s", number, len(sources), source)
+        try:
+            work(source, folder)
+        except Exception as error:
+            failed[folder.name] = explain(error)
+            log.info("failed: %s", failed[folder.name].message)
+            record(folder, failed[folder.name])
+    return failed
+
+
+def overrides_of_one(overrides: Sequence[str], content: str) -> list[str]:
+    """A command's overrides with one picture in place of all.
+
+    Args:
+        overrides: of the command.
+        content: the override that names the picture.
+    """
+    return [*(word for word in overrides if not re.match(r"\+{0,2}content=", word)), content]

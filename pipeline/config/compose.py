@@ -1,0 +1,116 @@
+"""The configuration: where it lives, how it is composed, and what is wrong with an override."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.config.schema import Settings
+from pipeline.errors import UserError
+from pipeline.results.folder import unused_folder
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+#: The folder of Hydra's configuration; a wheel carries it inside the package.
+CONF = next(
+    (folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir()),
+    _PACKAGE / "conf",
+)
+
+
+# Plugins of Hydra that run sweeps side by side, and the extras that install them.
+_LAUNCHERS = {
+    "joblib": "joblib",
+    "ray": "ray",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
+}
+
+
+def register() -> None:
+    """Make the schema known to Hydra, as ``settings``, and the resolver ``unused_folder``."""
+    ConfigStore.instance().store(name="settings", node=Settings)
+    # Kept, so that the name is the same wherever a run asks for it.
+    OmegaConf.register_new_resolver("unused_folder", unused_folder, use_cache=True, replace=True)
+
+
+def compose_settings(overrides: Sequence[str]) -> Settings:
+    """The settings that the command would have with these overrides.
+
+    Raises:
+        UserError: an override that does not exist or does not fit.
+    """
+    register()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            settings = OmegaConf.to_object(compose("config", [*overrides]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from None
+    assert isinstance(settings, Settings)
+    return settings
+
+
+def explain(error: BaseException) -> str:
+    """One line for an error of Hydra or OmegaConf, with the nearest key where one is misspelt."""
+    causes = list(_causes(error))
+    text = " ".join(" ".join(str(cause) for cause in causes).split())
+    already = re.search(r"An item is already at '([^']+)'", text)
+    if already:
+        return f"{already[1]} has a value already; change it without the plus sign"
+    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text)
+    option = re.search(
+        r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*)", text
+    )
+    if option and option[1] == "hydra/launcher" and option[2] in _LAUNCHERS:
+        extra = _LAUNCHERS[option[2]]
+        return f"hydra/launcher={option[2]} is not installed: pip install -e '.[{extra}]'"
+    if option:
+        choices = [c for c in option[3].split(" Config search path")[0].split() if c != "base"]
+        near = nearest(option[2], choices)
+        return f"{option[1]}={option[2]} does not exist;{near} choices: {', '.join(choices)}"
+    if unknown:
+        key = next(group for group in unknown.groups() if group).split("@")[0]
+        return f"no setting {key!r};{nearest(key, known_keys())} see python -m pipeline --help"
+    merging = re.match(r"Error merging override (\S+)", text)
+    deepest = " ".join(str(causes[-1 if merging else 0]).split())
+    reason = re.sub(r" (full_key|reference_type|object_type).*", "", deepest)
+    return f"{merging[1]}: {reason}" if merging else reason
+
+
+def known_keys() -> list[str]:
+    """Every key of the configuration, and every group, as written on the command line."""
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"hydra", "training"}
+    keys = list(_keys(Settings))
+    return [*keys, *sorted(groups - set(keys))]
+
+
+def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+    for entry in fields(schema):
+        if is_dataclass(entry.type):
+            assert isinstance(entry.type, type)
+            yield from _keys(entry.type, f"{prefix}{entry.name}.")
+        else:
+            yield f"{prefix}{entry.name}"
+
+
+def nearest(key: str, keys: Iterable[str]) -> str:
+    """``did you mean KEY?`` with a space before it, or nothing."""
+    by_name: dict[str, str] = {}
+    for known in sorted(keys, key=lambda known: known.count(".")):
+        by_name.setdefault(known, known)
+        by_name.setdefault(known.rpartition(".")[2], known)
+    near = difflib.get_close_matches(key, by_name, n=1, cutoff=0.6)
+    return f" did you mean {by_name[near[0]]}?" if near else ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,396 @@
+"""Stylize: the optimisation that every method shares (Gatys et al. 2016, coarse to fine)."""
+
+import logging
+import math
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.engine import losses
+from pipeline.engine.budget import Memory, affordable_history, choose_tiling, smaller
+from pipeline.engine.evaluation import Evaluation
+from pipeline.engine.features import gram_sums
+from pipeline.engine.guides import Propagation
+from pipeline.engine.job import Piece, factors
+from pipeline.engine.objective import Guide, Objective
+from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
+from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.targets import TargetMaker, area
+from pipeline.engine.tiles import Tiling
+from pipeline.errors import UserError
+from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures.resize import resize
+from pipeline.runtime.cache import Store
+from pipeline.runtime.cuda_graph import Arrivals, Replay
+from pipeline.runtime.distributed import ALONE, Team
+from pipeline.runtime.memory import is_out_of_memory
+
+log = logging.getLogger(__name__)
+
+#: Pictures of more pixels are not painted together on a CPU: they no longer fit into its caches.
+LARGEST_TOGETHER = 200**2
+#: Iterations over which `Descent.tolerance` looks for progress.
+PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the loss is brought down.
+
+    Attributes:
+        optimizer: ``lbfgs`` or ``adam``.
+        iterations: over all scales together.
+        scales: number of sizes, each twice the one before; coarse ones get more iterations.
+        learning_rate: step length for L-BFGS (1 is the quasi-Newton step), in [0, 1] pixel units
+            for Adam.
+        history: pairs that L-BFGS remembers; each takes twice the picture's memory.
+        tolerance: a scale ends early when the loss has fallen by less than this share of itself
+            over the last `PATIENCE` iterations; 0 never does.
+        snapshots: numbers of iterations after which the picture is kept.
+    """
+
+    optimizer: Literal["lbfgs", "adam"]
+    iterations: int
+    scales: int
+    learning_rate: float
+    history: int = 10
+    tolerance: float = 0.0
+    snapshots: Collection[int] = ()
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What the engine made.
+
+    Attributes:
+        picture: (1, 3, H, W) in [0, 1].
+        curve: how its loss fell.
+        snapshots: number of iterations to the picture after them, as ``picture``.
+    """
+
+    picture: Tensor
+    curve: list[LossRow]
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """With what the arithmetic is done; no setting here changes what is computed.
+
+    Attributes:
+        tile: side of tiles in pixels, ``off``, or ``auto``: where the memory would not do
+            (`memory.choose_tiling`).
+        memory: ``low`` halves it, for more time.
+        record: whether a CUDA device's steps are recorded and replayed (`replay.Replay`).
+        team: processes that share the tiles out.
+    """
+
+    tile: int | Literal["auto", "off"] = "off"
+    memory: Memory = "normal"
+    record: bool = True
+    team: Team = ALONE
+
+
+@dataclass
+class Engine:
+    """Paints pictures; knows nothing of files, segmentation or configuration.
+
+    Attributes:
+        encoder: whose features the losses compare.
+        objective: the losses.
+        descent: how they are brought down.
+        propagation: how masks come down to the layers for Gram matrices (`masks.layer_mask`).
+        targets: where targets are kept for other engines and pictures; None keeps none.
+        identity: what tells the encoder from the others whose targets are kept there.
+        resources: with what the arithmetic is done.
+    """
+
+    encoder: PyramidEncoder
+    objective: Objective
+    descent: Descent
+    propagation: Propagation = "simple"
+    targets: Store | None = None
+    identity: Hashable = None
+    resources: Resources = Resources()
+    _levels: dict[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._levels = {
+            name: weight / self.encoder.levels
+            for layer, weight in self.objective.style_layers.items()
+            for name in self.encoder.names(layer)
+            if weight > 0
+        }
+
+    def paint(self, piece: Piece, progress: Progress = lambda row: None) -> Painting:
+        """Repaint the part of a picture that lies in its mask.
+
+        The losses see the picture as it will be shown: painted inside the mask, content outside.
+        So no style is spent on pixels that are thrown away, and a region's style takes its
+        surroundings into account.
+
+        Args:
+            piece: what is to be painted.
+            progress: called with each iteration's losses.
+
+        Returns:
+            The painted picture, in [0, 1], equal to the content where the mask is 0.
+        """
+        return self.paint_together([piece], progress)[0]
+
+    def paint_together(
+        self, pieces: Sequence[Piece], progress: Progress = lambda row: None
+    ) -> list[Painting]:
+        """Repaint pieces of the same size, as one batch where that is faster and the memory does.
+
+        Each has losses and an optimizer of its own, and becomes what `paint` makes of it but for
+        rounding. Small pictures keep a device busy for a part of an iteration only; together they
+        share the rest.
+
+        Args:
+            pieces: what is to be painted.
+            progress: called with each piece's losses, iteration by iteration; where the memory
+                was not enough and a scale begins anew, again for the same iterations.
+
+        Raises:
+            ValueError: their sizes differ.
+        """
+        sizes = {piece.size for piece in pieces}
+        if len(sizes) != 1:
+            raise ValueError(f"pieces painted together have one size, not {sorted(sizes)}")
+        works = [_Work(piece, piece.beginning) for piece in pieces]
+        # A scale of fewer iterations would do no more than blur the picture.
+        scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
+        found = factors(pieces[0].size, scales)
+        for factor, iterations in zip(found, self._shares(len(found)), strict=True):
+            self._paint_scale(works, factor, iterations, progress)
+        return [Painting(work.painted, work.curve, work.snapshots) for work in works]
+
+    @torch.no_grad()
+    def style_distance(self, picture: Tensor, guide: Guide) -> float:
+        """How far a picture's region is from its style: 0 is the style itself.
+
+        The square root of `losses.relative_style_loss`, averaged over the encoder's style layers,
+        and over the region's styles by their weights.
+        """
+        tiling = self._tiling(picture)
+        maker = self._maker(tiling)
+        available = self.encoder.sizes(*picture.shape[2:])
+        masks = maker.gram_masks(guide, available, warn=False)
+        sums = gram_sums(
+            self.encoder, picture, {name: [mask] for name, mask in masks.items()}, tiling.side
+        )
+        painted = {
+            name: sums[name][0] / area(mask, available[name]) for name, mask in masks.items()
+        }
+        wanted = maker.grams([(style, [*masks]) for style in guide.styles])
+        distances, weights = [], []
+        for style, grams in zip(guide.styles, wanted, strict=True):
+            distances += [
+                losses.relative_style_loss(painted[name], gram).sqrt()
+                for name, gram in grams.items()
+            ]
+            weights += [style.weight / max(1, len(grams))] * len(grams)
+        if not sum(weights):
+            return math.nan
+        stacked = torch.stack(distances)
+        return float((stacked * stacked.new_tensor(weights)).sum() / sum(weights))
+
+    def _shares(self, scales: int) -> list[int]:
+        weights = [1.6 ** (scales - 1 - index) for index in range(scales)]
+        shares = [max(1, round(self.descent.iterations * w / sum(weights))) for w in weights]
+        shares[0] = max(1, shares[0] + self.descent.iterations - sum(shares))
+        return shares
+
+    def _maker(self, tiling: Tiling) -> TargetMaker:
+        return TargetMaker(
+            self.encoder,
+            self.objective,
+            self._levels,
+            self.propagation,
+            self.targets,
+            self.identity,
+            tiling,
+        )
+
+    def _tiling(self, picture: Tensor, count: int = 1) -> Tiling:
+        have = self.resources
+        layers = [*self._levels, *self.objective.content_layers]
+        height, width = picture.shape[2:]
+        if have.team.size > 1:
+            # Without tiles there would be nothing to share out.
+            share = -(-max(height, width) // (2 * have.team.size))
+            return Tiling(min(have.tile, share) if isinstance(have.tile, int) else share)
+        return choose_tiling(
+            have.tile, have.memory, self.encoder, height, width, layers, picture.device, count
+        )
+
+    def _paint_scale(
+        self, works: Sequence["_Work"], factor: int, iterations: int, progress: Progress
+    ) -> None:
+        """Descend; where the memory does not do, piece by piece, then in smaller tiles."""
+        have = self.resources
+        scale = _Scale(
+            [work.piece.at_scale(factor, work.painted) for work in works], factor, iterations
+        )
+        done = [len(work.curve) for work in works]
+        tiling = self._tiling(scale.pieces[0].content, len(works))
+        small = math.prod(scale.pieces[0].size) <= LARGEST_TOGETHER
+        together = (
+            tiling.side is None
+            and have.memory == "normal"
+            and (small or scale.pieces[0].content.device.type != "cpu")
+            # With a tolerance each ends when its own loss has stalled.
+            and not self.descent.tolerance
+        )
+        while len(works) == 1 or together:
+            try:
+                self._descend(works, scale, tiling, progress)
+                return
+            except (RuntimeError, MemoryError) as error:
+                # Processes that share tiles have to agree on them.
+                if not is_out_of_memory(error) or have.team.size > 1:
+                    raise
+            for work, before in zip(works, done, strict=True):
+                del work.curve[before:]
+            if scale.pieces[0].content.device.type == "cuda":
+                torch.cuda.empty_cache()
+            together = False
+            if len(works) == 1:
+                tiling = self._smaller(tiling, *scale.pieces[0].size)
+        for work in works:
+            self._paint_scale([work], factor, iterations, progress)
+
+    def _smaller(self, tiling: Tiling, height: int, width: int) -> Tiling:
+        if self.resources.tile == "off":
+            raise UserError(f"not enough memory for {width}x{height} pixels; use tile=auto")
+        found = smaller(tiling, height, width)
+        if found is None:
+            tried = "" if tiling.side is None else f", even in tiles of {tiling.side}"
+            raise UserError(
+                f"not enough memory for {width}x{height} pixels{tried}; "
+                "lower size or optimizer.history"
+            )
+        log.warning(
+            "not enough memory for %dx%d pixels; going on in tiles of %d", width, height, found.side
+        )
+        return found
+
+    def _descend(
+        self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
+    ) -> None:
+        have, pieces = self.resources, scale.pieces
+        content, mask = _batch([p.content for p in pieces]), _batch([p.mask for p in pieces])
+        targets, kept = self._maker(tiling).make(
+            content, [p.guides for p in pieces], warn=scale.factor == 1
+        )
+        evaluation = Evaluation(
+            self.encoder,
+            self.objective,
+            self._levels,
+            content,
+            mask,
+            targets,
+            kept,
+            tiling,
+            have.team,
+        )
+        painted = _batch([p.beginning for p in pieces]).clone(memory_format=torch.contiguous_format)
+        optimizer = self._optimizer(painted)
+        values = painted.new_zeros(len(pieces), 4)
+        done = [len(work.curve) for work in works]
+
+        def advance() -> None:
+            terms, gradient = evaluation(painted)
+            values.copy_(terms)
+            optimizer.step(terms[:, 0], gradient)
+
+        def arrived(found: list[list[float]]) -> None:
+            for work, before, terms in zip(works, done, found, strict=True):
+                number = len(work.curve) - before
+                work.curve.append(LossRow(work.piece.stage, scale.factor, number, *terms))
+                progress(work.curve[-1])
+
+        replayed = have.record and tiling.side is None and have.team.size == 1
+        step = Replay(advance, painted.device) if replayed else advance
+        arrivals = Arrivals(values, arrived)
+        for iteration in range(scale.iterations):
+            step()
+            arrivals.take()
+            for k, (work, before) in enumerate(zip(works, done, strict=True)):
+                if before + iteration + 1 in self.descent.snapshots:
+                    work.keep(painted[k : k + 1], before + iteration + 1)
+            if self.descent.tolerance:
+                arrivals.finish()
+                if self._stalled([row.total for row in works[0].curve[done[0] :]]):
+                    break
+        arrivals.finish()
+        # A recording holds the memory of an evaluation.
+        del step
+        # Where the last step led has not been evaluated yet.
+        terms, _ = evaluation(painted)
+        optimizer.best.update(painted, terms[:, 0])
+        # In place: at the largest sizes every copy counts.
+        best = optimizer.best.picture.clamp_(0, 1).sub_(content).mul_(mask).add_(content)
+        for k, work in enumerate(works):
+            work.painted = best[k : k + 1]
+
+    def _stalled(self, totals: Sequence[float]) -> bool:
+        if len(totals) <= PATIENCE:
+            return False
+        before, now = min(totals[:-PATIENCE]), min(totals)
+        return before - now < self.descent.tolerance * before
+
+    def _optimizer(self, painted: Tensor) -> Optimizer:
+        plan = self.descent
+        if plan.optimizer == "adam":
+            return PictureAdam(painted, plan.learning_rate)
+        history = plan.history
+        if self.resources.team.size == 1:
+            history = affordable_history(history, painted)
+        return PictureLBFGS(painted, plan.learning_rate, history)
+
+
+@dataclass
+class _Work:
+    """A piece on its way.
+
+    Attributes:
+        piece: at full size.
+        painted: (1, 3, h, w) in [0, 1], what the scales so far have made of it.
+        curve, snapshots: as `Painting`.
+    """
+
+    piece: Piece
+    painted: Tensor
+    curve: list[LossRow] = field(default_factory=list)
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+
+    def keep(self, shown: Tensor, count: int) -> None:
+        """Keep what is painted after so many iterations, at full size."""
+        content, mask = self.piece.content, self.piece.mask
+        full = resize(shown.clamp(0, 1), self.piece.size)
+        self.snapshots[count] = content + mask * (full - content)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """One size of the pieces that are painted together.
+
+    Attributes:
+        pieces: of that size.
+        factor: what their sides have been divided by.
+        iterations: to be made here.
+    """
+
+    pieces: Sequence[Piece]
+    factor: int
+    iterations: int
+
+
+def _batch(pictures: Sequence[Tensor]) -> Tensor:
+    """(1, C, H, W) each to (B, C, H, W)."""
+    return pictures[0] if len(pictures) == 1 else torch.cat([*pictures])

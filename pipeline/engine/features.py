@@ -1,0 +1,209 @@
+"""Features: pictures encoded in parts, and sums over their units.
+
+Shapes: N channels, H W height and width.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.engine import layer_sums
+from pipeline.engine.layer_sums import Reading
+from pipeline.engine.tiles import Tile, grid, halo, total_stride
+from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures.boxes import Box
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tile of one level of the pyramid.
+
+    Attributes:
+        encoder: whose layers are read.
+        tile: of the level's picture.
+        sizes: layer to its rows and columns in the level's whole picture.
+    """
+
+    encoder: Encoder
+    tile: Tile
+    sizes: Mapping[str, tuple[int, int]]
+
+    def mask(self, mask: Tensor | None, layer: str) -> Tensor | None:
+        """A layer's mask, on the units that are seen; 0 where other tiles answer.
+
+        Args:
+            mask: (1, 1, H_l, W_l) of the whole layer; None: 1 everywhere.
+            layer: of the encoder.
+        """
+        if self.tile.is_whole:
+            return mask
+        whole, here = self.boxes(layer)
+        seen = self.encoder.sizes(self.tile.seen.height, self.tile.seen.width)[layer]
+        found = self.encoder.mean.new_zeros(1, 1, *seen)
+        here.cut(found)[:] = 1 if mask is None else whole.cut(mask)
+        return found
+
+    def boxes(self, layer: str) -> tuple[Box, Box]:
+        """The units that the tile answers for, in the whole layer and in what is seen of it."""
+        stride = total_stride(self.encoder.windows(layer))
+        units = self.tile.units(stride, *self.sizes[layer])
+        return units, self.tile.local(units, stride)
+
+    def put(self, features: Tensor, layer: str, whole: Tensor | None) -> Tensor:
+        """Put the units that the tile answers for into the whole layer.
+
+        Args:
+            features: (1, N, h, w), of what is seen.
+            layer: of the encoder.
+            whole: (1, N, H_l, W_l), changed; None: a new one.
+        """
+        if self.tile.is_whole:
+            return features
+        if whole is None:
+            whole = torch.empty(
+                (1, features.shape[1], *self.sizes[layer]),
+                dtype=features.dtype,
+                device=features.device,
+                memory_format=torch.channels_last,
+            )
+        there, here = self.boxes(layer)
+        there.cut(whole)[:] = here.cut(features)
+        return whole
+
+    def units(self, mask: Tensor | None, layer: str) -> layer_sums.Units:
+        """The units of a region that the tile answers for; ``mask`` as above."""
+        weight = next(self.encoder.parameters(), self.encoder.mean)
+        return layer_sums.units(self.mask(mask, layer), weight.dtype)
+
+
+def parts(encoder: Encoder, height: int, width: int, deepest: str, side: int | None) -> list[Part]:
+    """The tiles of a level's picture for layers up to the deepest; ``side`` as `Tiling.side`."""
+    windows = encoder.windows(deepest)
+    tiles = grid(height, width, side, total_stride(windows), halo(windows))
+    return [Part(encoder, tile, encoder.sizes(height, width)) for tile in tiles]
+
+
+def deepest_of(encoder: Encoder, layers: Collection[str]) -> str:
+    """The last of the layers."""
+    return max(layers, key=encoder.index.__getitem__)
+
+
+@torch.no_grad()
+def tile_features(
+    encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None
+) -> Iterator[tuple[Part, dict[str, tuple[str, Tensor]]]]:
+    """Encode a picture tile by tile, without gradients.
+
+    Args:
+        encoder: whose layers.
+        picture: (B, 3, H, W) in [0, 1]; in tiles, B is 1.
+        names: of the layers, with levels; those that the picture is too small for are left out.
+        side: as `Tiling.side`.
+
+    Yields:
+        Each tile, and by the layer's name without its level: the name with it, and the features of
+        what the tile sees, (B, N, h, w).
+    """
+    wanted = encoder.by_level(names)
+    last = max((level for level, layers in wanted.items() if layers), default=0)
+    for level, shown in enumerate(encoder.pyramid(picture, last + 1)):
+        here = encoder.encoder.sizes(*shown.shape[2:])
+        layers = {layer: name for layer, name in wanted[level].items() if layer in here}
+        if not layers:
+            continue
+        deepest = deepest_of(encoder.encoder, layers)
+        height, width = shown.shape[2:]
+        for part in parts(encoder.encoder, height, width, deepest, side):
+            found = encoder.encoder(part.tile.seen.cut(shown), [*layers])
+            yield part, {layer: (name, found[layer]) for layer, name in layers.items()}
+
+
+def gram_sums(
+    encoder: PyramidEncoder,
+    picture: Tensor,
+    masks: Mapping[str, Sequence[Tensor | None]],
+    side: int | None = None,
+) -> dict[str, list[Tensor]]:
+    """Gram sums of a picture's layers (`layer_sums.read`).
+
+    Args:
+        encoder, picture, side: as `tile_features`.
+        masks: layer to where they are taken, (1, 1, H_l, W_l) each; None: everywhere.
+
+    Returns:
+        Layer to one (N, N) a mask.
+    """
+    sums: dict[str, list[Tensor]] = {}
+    for part, found in tile_features(encoder, picture, [*masks], side):
+        for layer, (name, features) in found.items():
+            reading = Reading([part.units(mask, layer) for mask in masks[name]])
+            add_to(sums, name, layer_sums.read(features, reading)[1])
+    return sums
+
+
+def whole_features(
+    encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None = None
+) -> dict[str, Tensor]:
+    """Features of the named layers, (B, N, H_l, W_l) each; arguments as `tile_features`."""
+    whole: dict[str, Tensor] = {}
+    for part, found in tile_features(encoder, picture, names, side):
+        for layer, (name, features) in found.items():
+            whole[name] = part.put(features, layer, whole.get(name))
+    return whole
+
+
+@dataclass(frozen=True)
+class ContentSums:
+    """Sums over a content's features, which tell its loss's scale (`losses.content_energy`).
+
+    Attributes:
+        weight: ``sum m``.
+        first: ``sum m F``, (N,).
+        second: ``sum m F^2``.
+    """
+
+    weight: Tensor
+    first: Tensor
+    second: Tensor
+
+    @staticmethod
+    def of(features: Tensor, mask: Tensor | None) -> "ContentSums":
+        """Of (1, N, H, W), with a mask (1, 1, H, W) or everywhere."""
+        exact = features.float() if features.dtype.itemsize < 4 else features
+        if mask is None:
+            mask = exact.new_ones(1, 1, *features.shape[2:])
+        weighed = exact * mask
+        return ContentSums(mask.sum(), weighed.sum((0, 2, 3)), (weighed * exact).sum())
+
+    def __add__(self, other: "ContentSums") -> "ContentSums":
+        return ContentSums(
+            self.weight + other.weight, self.first + other.first, self.second + other.second
+        )
+
+
+def content_sums(
+    encoder: PyramidEncoder,
+    picture: Tensor,
+    masks: Mapping[str, Sequence[Tensor | None]],
+    side: int | None = None,
+) -> dict[str, list[ContentSums]]:
+    """Layer to the sums for each mask; arguments as `gram_sums`."""
+    sums: dict[str, list[ContentSums]] = {}
+    for part, found in tile_features(encoder, picture, [*masks], side):
+        for layer, (name, features) in found.items():
+            here = [ContentSums.of(features, part.mask(mask, layer)) for mask in masks[name]]
+            if name in sums:
+                here = [before + now for before, now in zip(sums[name], here, strict=True)]
+            sums[name] = here
+    return sums
+
+
+def add_to(sums: dict[str, list[Tensor]], name: str, found: Sequence[Tensor]) -> None:
+    """Add a layer's sums to those of the same name."""
+    if name in sums:
+        found = [before + now for before, now in zip(sums[name], found, strict=True)]
+    if found:
+        sums[name] = [*found]

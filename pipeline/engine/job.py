@@ -1,0 +1,90 @@
+"""Pieces: parts of a photograph that the engine paints, and the same at coarser scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pipeline.engine.objective import Guide, Style
+from pipeline.pictures.resize import resize, shrink
+
+#: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
+SMALLEST_SCALE = 48
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A picture to be repainted where its mask is.
+
+    Attributes:
+        content: (1, 3, H, W) in [0, 1].
+        mask: (1, 1, H, W) in [0, 1], where the picture may change.
+        guides: the styles and where they go.
+        stage: name for the loss curve.
+        start: (1, 3, h, w) in [0, 1], where the optimisation begins, of another size maybe; None:
+            at the content.
+    """
+
+    content: Tensor
+    mask: Tensor
+    guides: Sequence[Guide]
+    stage: str
+    start: Tensor | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.content.shape[2], self.content.shape[3]
+
+    @property
+    def beginning(self) -> Tensor:
+        """Where the optimisation begins, at the piece's size."""
+        return self.content if self.start is None else resize(self.start, self.size)
+
+    def at_scale(self, factor: int, start: Tensor) -> "Piece":
+        """The same at a fraction of its size.
+
+        Args:
+            factor: sides are divided by it.
+            start: as the attribute.
+        """
+        return Piece(
+            shrink(self.content, factor),
+            shrink(self.mask, factor),
+            _shrink_guides(self.guides, factor),
+            self.stage,
+            start,
+        )
+
+
+def factors(size: Sequence[int], scales: int) -> list[int]:
+    """Reductions from coarse to fine, powers of two ending with 1.
+
+    Args:
+        size: rows and columns at full size.
+        scales: how many at most.
+    """
+    return [2**n for n in range(scales - 1, 0, -1) if min(size) >> n >= SMALLEST_SCALE] + [1]
+
+
+def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
+    shrunk: dict[int, Tensor] = {}
+
+    def once(picture: Tensor) -> Tensor:
+        # The same picture stays the same object, so that it is encoded once.
+        if id(picture) not in shrunk:
+            shrunk[id(picture)] = shrink(picture, factor)
+        return shrunk[id(picture)]
+
+    def style_at_scale(style: Style) -> Style:
+        mask = None if style.mask is None else once(style.mask)
+        return Style(once(style.picture), mask, style.weight)
+
+    return [
+        Guide(
+            guide.region,
+            [style_at_scale(style) for style in guide.styles],
+            None if guide.mask is None else once(guide.mask),
+        )
+        for guide in guides
+    ]

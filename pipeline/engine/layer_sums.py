@@ -1,0 +1,177 @@
+"""Readings: what the losses take from a layer, as sums over its units.
+
+A Gram matrix is a sum over units, and so is a content loss. Sums of parts of a picture add up to
+those of the whole; that is what makes tiles exact (`pipeline.engine.evaluation`).
+
+Shapes: B batch, N channels, H W height and width of a layer, M = B*H*W units, K regions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: Share of a layer's units from which on a region is cheaper read whole than gathered.
+_MOST = 0.75
+# Partial sums of a product in half precision: each is rounded once, their sum not at all.
+_PARTS = 16
+# Fewer units than this are multiplied faster as float32 than in parts.
+_FEW = 512
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of a layer that a region has, and how much of each.
+
+    Attributes:
+        index: (n,), their numbers in row-major order; None: all M.
+        roots: (n, 1), square roots of their weights; None: all weigh 1.
+    """
+
+    index: Tensor | None = None
+    roots: Tensor | None = None
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Weighed features: (M, N) to (n, N)."""
+        chosen = rows if self.index is None else rows.index_select(0, self.index)
+        return chosen if self.roots is None else chosen * self.roots
+
+    def add(self, gradient: Tensor, rows: Tensor) -> None:
+        """The transpose of `of`: add (n, N) to (M, N) in place."""
+        weighed = rows if self.roots is None else rows * self.roots
+        if self.index is None:
+            gradient.add_(weighed)
+        else:
+            gradient.index_add_(0, self.index, weighed)
+
+
+def units(mask: Tensor | None, dtype: torch.dtype) -> Units:
+    """The units of a region; reads the mask's values, so it is not for the inner loop.
+
+    Args:
+        mask: (B, 1, H, W), non-negative; None: the whole layer.
+        dtype: of the features.
+    """
+    if mask is None:
+        return Units()
+    flat = mask.flatten()
+    index = flat.nonzero()[:, 0]
+    if len(index) >= _MOST * len(flat):
+        return Units(roots=None if bool((flat == 1).all()) else flat.sqrt().to(dtype)[:, None])
+    return Units(index, flat[index].sqrt().to(dtype)[:, None])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is taken from one layer.
+
+    Attributes:
+        grams: the units of each Gram sum.
+        content: (B, N, H, W), features that a content loss compares with; None: no such loss.
+        masks: of the content sums, (B, 1, H, W) each; None: the whole layer.
+        values: whether Gram sums are computed; False if only their gradients are wanted.
+    """
+
+    grams: Sequence[Units] = ()
+    content: Tensor | None = None
+    masks: Sequence[Tensor | None] = ()
+    values: bool = True
+
+
+def read(features: Tensor, reading: Reading) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Take the sums from a layer.
+
+    Args:
+        features: (B, N, H, W); a region may lie in any of the pictures.
+        reading: what to take.
+
+    Returns:
+        The features, for the layers behind; with them the sums' gradients find their way back in a
+        single pass over the layer. For each of ``reading.grams`` the Gram sum
+        ``sum_k m_k F_ik F_jk``, (N, N); for each of ``reading.masks`` the content sum
+        ``sum_ik m_k (F_ik - P_ik)^2``, a scalar (Gatys et al. 2016, eq. 1 and 3, without their
+        factors). The sums are float32, or float64 for such features.
+    """
+    out = _Read.apply(features, reading)
+    return out[0], [*out[1 : 1 + len(reading.grams)]], [*out[1 + len(reading.grams) :]]
+
+
+class _Read(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, reading: Reading) -> tuple[Tensor, ...]:
+        rows = _rows(features)
+        exact = torch.promote_types(features.dtype, torch.float32)
+        channels = features.shape[1]
+        if reading.values:
+            grams = [_outer(chosen.of(rows)) for chosen in reading.grams]
+        else:
+            empty = rows.new_zeros((), dtype=exact).expand(channels, channels)
+            grams = [empty.clone() for _ in reading.grams]
+        contents = []
+        if reading.content is not None:
+            squared = (features - reading.content).to(exact).square().sum(1, keepdim=True)
+            contents = [(squared if m is None else squared * m).sum() for m in reading.masks]
+        ctx.reading = reading
+        ctx.save_for_backward(features)
+        # `view_as` would change the stride of the batch, by which libraries tell the layout.
+        return features.detach(), *grams, *contents
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor | None, *sums: Tensor) -> tuple[Tensor, None]:
+        (features,) = ctx.saved_tensors
+        reading = ctx.reading
+        rows = _rows(features)
+        total = None
+        for chosen, upstream in zip(reading.grams, sums, strict=False):
+            # d sum(dG * G) / dF_k = m_k (dG + dG^T) F_k.
+            share = chosen.of(rows) @ (upstream + upstream.T).to(rows.dtype)
+            if total is None and chosen.index is None:
+                total = share if chosen.roots is None else share * chosen.roots
+                continue
+            total = torch.zeros_like(rows) if total is None else total
+            chosen.add(total, share)
+        total = torch.zeros_like(rows) if total is None else total
+        found = _picture(total, features)
+        if reading.content is not None:
+            found = found + _content_gradient(features, reading, sums[len(reading.grams) :])
+        # What comes from the layers behind may be used elsewhere, too: it is not changed in place.
+        return found if gradient is None else found.add_(gradient), None
+
+
+def _content_gradient(features: Tensor, reading: Reading, sums: Sequence[Tensor]) -> Tensor:
+    weight: Tensor | float = 0.0
+    for mask, upstream in zip(reading.masks, sums, strict=True):
+        weight = weight + 2 * (upstream if mask is None else upstream * mask)
+    assert isinstance(weight, Tensor)
+    assert reading.content is not None
+    return (features - reading.content) * weight.to(features.dtype)
+
+
+def _rows(features: Tensor) -> Tensor:
+    """(B, N, H, W) to (M, N); without a copy if the channels lie last in memory."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+
+
+def _picture(rows: Tensor, like: Tensor) -> Tensor:
+    """(M, N) to (B, N, H, W)."""
+    batch, channels, height, width = like.shape
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _outer(rows: Tensor) -> Tensor:
+    """(n, N) to (N, N), ``sum_k x_ik x_jk`` in float32 at least."""
+    if rows.dtype.itemsize < 4 and len(rows) < _FEW:
+        rows = rows.float()
+    if rows.dtype.itemsize >= 4:
+        return rows.T @ rows
+    count = len(rows) // _PARTS
+    rest = rows[count * _PARTS :]
+    product = (rest.T @ rest).float()
+    if count > 0:
+        parts = rows[: count * _PARTS].view(_PARTS, count, -1)
+        product += torch.bmm(parts.transpose(1, 2), parts).float().sum(0)
+    return product

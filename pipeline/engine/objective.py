@@ -1,0 +1,162 @@
+"""Objective: what a picture shall look like, and the losses that say how far it is from that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.engine import losses
+
+
+@dataclass(frozen=True)
+class Style:
+    """One style of a region.
+
+    Attributes:
+        picture: (1, 3, h, w), whose Gram matrices are the target.
+        mask: (1, 1, h, w), where the target's Gram matrices are taken; None: everywhere.
+        weight: of its loss; several styles of a region are pursued at once, each with its own.
+    """
+
+    picture: Tensor
+    mask: Tensor | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What one region shall look like.
+
+    Attributes:
+        region: its name.
+        styles: its styles; none keeps the content there.
+        mask: (1, 1, H, W), where the painted picture's Gram matrices are taken; None: everywhere.
+    """
+
+    region: str
+    styles: Sequence[Style]
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Which losses, with which weights.
+
+    ``total = content_weight * content + layout_weight * layout + style_weight * sum_l w_l E_l``
+    summed over the regions, and ``tv_weight * variation`` (Gatys et al. 2016, eq. 5 and 7: alpha,
+    beta, w_l; layout and variation are not in the paper).
+
+    Attributes:
+        kind: ``gatys`` for the paper's formulas; ``balanced`` divides each term by its target's
+            energy, so that the same weights serve every photograph, style, layer and encoder.
+        style_layers: layer to weight w_l; a pyramid's levels share their layer's weight.
+        content_layers: layers of the content loss, equally weighted.
+        layout_weight: of `losses.layout_loss`, which counts as content.
+    """
+
+    kind: Literal["balanced", "gatys"]
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    style_layers: Mapping[str, float]
+    content_layers: Sequence[str]
+    layout_weight: float = 0.0
+
+    def style_distance(self, gram: Tensor, target: Tensor) -> Tensor:
+        """E_l of one layer."""
+        if self.kind == "gatys":
+            return losses.gatys_style_loss(gram, target)
+        return losses.relative_style_loss(gram, target)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one region is compared with at one scale.
+
+    Attributes:
+        mask: (1, 1, H, W), the region; None: the whole picture.
+        styles: weight, and layer to Gram matrix (N, N), of each style.
+        gram_masks: layer to (1, 1, H_l, W_l), where the picture's Gram matrix is taken; None:
+            everywhere.
+        areas: layer to the sum of that mask, in units.
+        content_masks: layer to (1, 1, H_l, W_l), where its features are compared; None: everywhere.
+        content_factors: layer to the content loss of one unit of squared difference, a scalar.
+    """
+
+    mask: Tensor | None
+    styles: Sequence[tuple[float, Mapping[str, Tensor]]]
+    gram_masks: Mapping[str, Tensor | None]
+    areas: Mapping[str, float]
+    content_masks: Mapping[str, Tensor | None]
+    content_factors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What the losses are made of: sums over a layer's units (`readings.read`).
+
+    Attributes:
+        grams: layer to the Gram sums of the targets that have the layer, in their order, picture
+            by picture.
+        contents: layer to the content sums of all targets.
+    """
+
+    grams: dict[str, list[Tensor]] = field(default_factory=dict)
+    contents: dict[str, list[Tensor]] = field(default_factory=dict)
+
+
+def style_terms(
+    objective: Objective,
+    weights: Mapping[str, float],
+    targets: Sequence[Sequence[Target]],
+    grams: Mapping[str, Sequence[Tensor]],
+    zero: Tensor,
+) -> Tensor:
+    """The weighted style losses, (B,).
+
+    Args:
+        objective: the losses.
+        weights: layer to w_l.
+        targets: of each picture's regions.
+        grams: as `Sums.grams`.
+        zero: a scalar, the loss of a picture without styles; one made here would have to be sent
+            to the device.
+    """
+    found = {layer: iter(sums) for layer, sums in grams.items()}
+
+    def term(target: Target) -> list[Tensor]:
+        parts = []
+        painted = {layer: next(found[layer]) / area for layer, area in target.areas.items()}
+        for weight, wanted in target.styles:
+            # A region too small for some layers keeps its strength: the others carry its weight.
+            share = sum(weights.values()) / sum(weights[layer] for layer in wanted)
+            for layer, gram in wanted.items():
+                distance = objective.style_distance(painted[layer], gram)
+                parts.append(weight * share * weights[layer] * distance)
+        return parts
+
+    of_pictures = [[part for target in regions for part in term(target)] for regions in targets]
+    return objective.style_weight * _sums(of_pictures, zero)
+
+
+def content_terms(
+    objective: Objective,
+    targets: Sequence[Sequence[Target]],
+    contents: Mapping[str, Sequence[Tensor]],
+    zero: Tensor,
+) -> Tensor:
+    """The weighted content losses, (B,); ``contents`` as `Sums.contents`, others as above."""
+    found = {layer: iter(sums) for layer, sums in contents.items()}
+
+    def term(target: Target) -> list[Tensor]:
+        count = len(target.content_factors)
+        return [target.content_factors[layer] / count * next(sums) for layer, sums in found.items()]
+
+    of_pictures = [[part for target in regions for part in term(target)] for regions in targets]
+    return objective.content_weight * _sums(of_pictures, zero)
+
+
+def _sums(parts: Sequence[Sequence[Tensor]], zero: Tensor) -> Tensor:
+    return torch.stack([torch.stack([*found]).sum() if found else zero for found in parts])

@@ -1,0 +1,349 @@
+"""Read: files and names become pictures, float BCHW tensors in sRGB, and back."""
+
+import difflib
+import glob
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from pipeline import gallery
+from pipeline.errors import UserError
+from pipeline.pictures.strips import strips
+from pipeline.request import Shape
+
+#: Photographs that come with scikit-image, by the names `content` takes.
+SAMPLES = ("astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle")
+#: The shortest side the encoders can make sense of, in pixels.
+SMALLEST_SIDE = 16
+#: The largest picture that is read, as the largest `size`, in pixels.
+MOST_PIXELS = 16384**2
+
+#: Pictures held in memory, by the names that stand for their paths.
+Held = Mapping[str, Image.Image]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """The photograph to repaint.
+
+    Attributes:
+        picture: (1, 3, H, W), sRGB in [0, 1], each value a multiple of 1/255.
+        original: width and height in pixels as it is, upright, in its file.
+    """
+
+    picture: Tensor
+    original: tuple[int, int]
+
+
+def content_picture(
+    source: str, size: int | None, folder: Path, held: Held | None = None
+) -> Photograph:
+    """Read the photograph to repaint.
+
+    Args:
+        source: a path, tried relative to ``folder``, or one of `SAMPLES`.
+        size: bound of the long side in pixels; smaller pictures are not enlarged. None: no bound.
+        folder: where relative paths start.
+        held: pictures in memory, by name.
+
+    Raises:
+        UserError: not found, not a picture, or under `SMALLEST_SIDE` pixels on a side.
+    """
+    picture = _content(source, folder, held or {})
+    fitted = fit(picture, size or max(picture.size), source)
+    return Photograph(array_to_tensor(np.asarray(fitted)), picture.size)
+
+
+def content_files(source: str, folder: Path) -> list[str] | None:
+    """The pictures that ``content`` names, where it is a folder or a pattern such as ``a/*.jpg``.
+
+    Args:
+        source: a folder, whose pictures are those with an ending that Pillow knows; or a pattern
+            with ``*``, ``?``, ``[...]`` or, for folders below, ``**``.
+        folder: where relative paths start.
+
+    Returns:
+        Paths like ``source``, relative or absolute, sorted; None where it names one picture.
+
+    Raises:
+        UserError: no picture there.
+    """
+    path = Path(source).expanduser()
+    if (folder / path).is_dir():
+        endings = Image.registered_extensions()
+        names = [entry for entry in (folder / path).iterdir() if entry.suffix.lower() in endings]
+        found = [str(path / entry.name) for entry in names if not entry.name.startswith(".")]
+    elif glob.has_magic(source) and not (folder / path).exists():
+        found = glob.glob(str(path), root_dir=folder, recursive=True)
+    else:
+        return None
+    pictures = sorted(name for name in found if (folder / name).is_file())
+    if not pictures:
+        raise UserError(f"content={source}: no picture there; name a folder or pattern with some")
+    return pictures
+
+
+def _content(source: str, folder: Path, held: Held) -> Image.Image:
+    if source in held:
+        return held[source]
+    path = folder / Path(source).expanduser()
+    if not path.exists() and source in SAMPLES:
+        return _sample(source)
+    if not path.exists():
+        raise UserError(_not_found("content", source, folder, SAMPLES, "sample"))
+    return open_picture(path)
+
+
+def style_picture(
+    source: str,
+    size: int,
+    folder: Path,
+    held: Held | None = None,
+    *,
+    scale: float = 1.0,
+    crop: Shape | None = None,
+) -> Tensor:
+    """A style picture: a path relative to ``folder``, a name in the bundled gallery, or a sample's.
+
+    Arguments and errors as for `content_picture`; a gallery name may omit ``.jpg``.
+
+    Args:
+        source, folder, held: as there.
+        size: bound of the long side in pixels; smaller pictures are not enlarged.
+        scale: enlarges the picture, and so its brushwork, beyond ``size``.
+        crop: the box of it to use, cut before it is made to fit.
+
+    Returns:
+        (1, 3, h, w), sRGB in [0, 1].
+    """
+    picture = (held or {}).get(source)
+    if picture is None and source in SAMPLES and not (folder / source).exists():
+        picture = _sample(source)
+    picture = picture or open_picture(find_style(source, folder))
+    if crop is not None:
+        picture = picture.crop(_pixel_box(crop, picture.size, source))
+    fitted = fit(picture, size, source)
+    if scale != 1:
+        sides = (max(1, round(fitted.width * scale)), max(1, round(fitted.height * scale)))
+        # From the picture itself: what fitting took away is there for a larger scale.
+        fitted = fit(picture.resize(sides, Image.Resampling.LANCZOS), max(sides), source)
+    return array_to_tensor(np.asarray(fitted))
+
+
+def _pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:
+    width, height = size if crop.in_fractions else (1, 1)
+    left, top, right, bottom = (
+        round(number * side) for number, side in zip(crop.numbers, (width, height) * 2, strict=True)
+    )
+    box = left, top, min(right, size[0]), min(bottom, size[1])
+    if box[2] - box[0] < SMALLEST_SIDE or box[3] - box[1] < SMALLEST_SIDE:
+        raise UserError(
+            f"the crop of {source} leaves less than {SMALLEST_SIDE} pixels of its "
+            f"{size[0]}x{size[1]}; choose a larger one"
+        )
+    return box
+
+
+def open_labels(source: str, folder: Path, held: Held | None = None) -> Image.Image:
+    """A mask or label map with its own mode: its values are no colours to be converted.
+
+    Arguments and errors as `content_picture`.
+    """
+    if held and source in held:
+        return held[source]
+    path = folder / Path(source).expanduser()
+    if not path.exists():
+        raise UserError(_not_found("mask", source, folder, (), ""))
+    return _open(path, _upright)
+
+
+def find_style(source: str, folder: Path) -> Path:
+    """The file a style names: a path relative to ``folder``, else a name in the gallery.
+
+    Raises:
+        UserError: not found; the message says where it looked and the nearest names.
+    """
+    path = folder / Path(source).expanduser()
+    if path.exists():
+        return path
+    for name in (source, f"{source}.jpg"):
+        if name in gallery.names():
+            return gallery.GALLERY / name
+    raise UserError(_not_found("style", source, folder, gallery.names(), "gallery picture"))
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture file of any mode as upright 8-bit sRGB.
+
+    EXIF orientation is applied, an ICC profile is converted to sRGB, transparency is laid over
+    white, 16-bit and floating-point greys are scaled to 8 bits, and of an animation the first
+    picture is taken.
+
+    Raises:
+        UserError: a directory, an empty or unreadable file, or no picture.
+    """
+    return _open(path, lambda opened: _to_srgb(_upright(opened)))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    # In place: of a picture that is upright already it would make a copy.
+    ImageOps.exif_transpose(picture, in_place=True)
+    return picture
+
+
+def _open(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a picture file in it")
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty (0 bytes); choose another file")
+        with large_pictures(), Image.open(path) as opened:
+            opened.load()
+            return convert(opened)
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is not a picture that can be read; use JPEG, PNG, ...") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} is too large: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {_one_line(error)}") from None
+
+
+@contextmanager
+def large_pictures() -> Iterator[None]:
+    """Let Pillow open pictures of up to `MOST_PIXELS`; larger ones are its error.
+
+    Whoever names a photograph wants it read, so its size alone is no reason for a warning.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    # Pillow warns above this number, and refuses above twice as many.
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def fit(picture: Image.Image, size: int, name: str) -> Image.Image:
+    """Shrink to a long side of at most ``size`` pixels; never enlarge.
+
+    Raises:
+        UserError: a side is under `SMALLEST_SIDE` pixels, before or after; ``name`` says whose.
+    """
+    width, height = picture.size
+    scale = min(1.0, size / max(width, height))
+    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if min(new) < SMALLEST_SIDE:
+        at = "" if new == (width, height) else f", {new[0]}x{new[1]} at size={size}"
+        raise UserError(
+            f"{name} is too small: {width}x{height} pixels{at}; "
+            f"each side needs at least {SMALLEST_SIDE}"
+        )
+    return picture if new == (width, height) else picture.resize(new, Image.Resampling.LANCZOS)
+
+
+def array_to_tensor(array: npt.NDArray[np.uint8]) -> Tensor:
+    """HWC uint8 in [0, 255] to (1, 3, H, W) float32 in [0, 1]."""
+    picture = torch.empty(1, 3, *array.shape[:2])
+    for rows in strips(*array.shape[:2]):
+        levels = torch.from_numpy(array[rows].copy()).permute(2, 0, 1)
+        picture[0, :, rows] = levels.float() / 255
+    return picture
+
+
+def tensor_to_array(picture: Tensor) -> npt.NDArray[np.uint8]:
+    """(1, 3, H, W) in [0, 1] (clipped) to HWC uint8 in [0, 255]; inverts `array_to_tensor`."""
+    array = np.empty((*picture.shape[2:], 3), dtype=np.uint8)
+    for rows in strips(*picture.shape[2:]):
+        levels = (picture.detach()[0, :, rows].float().clamp(0, 1) * 255).round().to(torch.uint8)
+        array[rows] = levels.permute(1, 2, 0).cpu().numpy()
+    return array
+
+
+def _sample(name: str) -> Image.Image:
+    # Imported late: only the samples need it.
+    from skimage import data
+
+    picture = getattr(data, name)()
+    if isinstance(picture, tuple):  # stereo_motorcycle: left, right, disparity
+        picture = picture[0]
+    return Image.fromarray(picture)
+
+
+def _to_srgb(picture: Image.Image) -> Image.Image:
+    profile = picture.info.get("icc_profile")
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return grey_to_8_bit(picture)
+    alpha = None
+    if picture.mode in ALPHA_MODES or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        alpha = picture.getchannel("A")
+    if picture.mode not in ("RGB", "CMYK", "L", "LAB"):
+        picture = picture.convert("RGB")
+    picture = _convert_profile(picture, profile)
+    if alpha is not None:
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=alpha)
+        return white
+    return picture
+
+
+def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                picture,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+        except (ImageCms.PyCMSError, OSError):
+            # A broken or mismatched profile is common in the wild; the pixels are still good.
+            return picture.convert("RGB")
+        if converted is not None:
+            return converted
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind: str) -> str:
+    stems = {Path(name).stem: name for name in names}
+    near = {stems[s] for s in difflib.get_close_matches(Path(source).stem, stems, n=2, cutoff=0.6)}
+    path = folder / source
+    if path.parent.is_dir():
+        files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+        near |= set(difflib.get_close_matches(path.name, files, n=3, cutoff=0.6))
+    hint = f"did you mean {' or '.join(sorted(near))}?" if near else "give the path of a picture"
+    there = f" {kind}s: {', '.join(names)};" if names else ""
+    return f"{what} {source!r} not found in {folder};{there} {hint}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+#: Pillow's modes with transparency.
+ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+def grey_to_8_bit(picture: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits, whole or floating-point, as 8-bit RGB."""
+    values = np.asarray(picture, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not numbers")
+    top = values.max(initial=0)
+    if picture.mode == "F" and top <= 1:
+        full = 1.0
+    else:
+        full = 255.0 if picture.mode in ("I", "F") and top <= 255 else 65535.0
+    levels = np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(levels).convert("RGB")

@@ -1,0 +1,242 @@
+"""Segment: which class each pixel of the photograph shows."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.pictures.strips import strips
+from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.refine import Lines, colour_models, enlarged_rows, guided_filter, guided_lines
+
+#: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
+#: was found to their own size.
+WORKING_SIZE = 1024
+#: Radius of the guided filter's window that does so, in pixels of that size.
+_ENLARGING_RADIUS = 2
+
+#: Classes that segmenters take for each other within one object.
+LOOKALIKES = (
+    ("cat", "cow", "dog", "horse", "sheep"),
+    ("bus", "car", "train"),
+    ("bicycle", "motorbike"),
+    ("chair", "sofa"),
+)
+#: Share of an object's pixels at which one of its look-alike classes gets all of them.
+_MAJORITY = 0.7
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """An edge-aware refinement of the masks.
+
+    Attributes:
+        radius: of the guided filter's window in pixels, for a picture with a long side of 512;
+            scaled with the picture (`refine.guided_filter`).
+        eps: how much contrast counts as an edge.
+        by_colour: classes whose uncertain parts go where their colours fit
+            (`refine.colour_models`). It helps people; what has the colours of its surroundings,
+            like the chrome and tyres of vehicles, loses parts to them.
+    """
+
+    radius: int
+    eps: float
+    by_colour: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Class probabilities of every pixel.
+
+    Attributes:
+        probabilities: class name to (1, 1, H, W) in [0, 1]; they add up to 1. Only classes that
+            were found have an entry; ``background`` always has. H and W are the picture's, or
+            those of a smaller one with a long side of `WORKING_SIZE`.
+        lines: the probabilities as functions of that smaller picture's colours; None where the
+            picture is not larger, or was not to be refined.
+    """
+
+    probabilities: dict[str, Tensor]
+    lines: Lines | None = None
+
+    @property
+    def labels(self) -> Tensor:
+        """(H, W) uint8, the number in VOC's order of each pixel's most probable class."""
+        return self._numbers(torch.cat([*self.probabilities.values()], dim=1))
+
+    def labels_of(self, picture: Tensor) -> Tensor:
+        """`labels` at the size of the picture that was segmented, (1, 3, H, W)."""
+        return torch.cat([self._numbers(found) for _, found in self.strips(picture)])
+
+    def strips(self, picture: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """The probabilities at a picture's own size, which as a whole might not fit into memory.
+
+        Args:
+            picture: (1, 3, H, W) in [0, 1], which was segmented.
+
+        Yields:
+            Rows from the top, and (1, K, rows, W) in [0, 1], which add up to 1.
+        """
+        stacked = torch.cat([*self.probabilities.values()], dim=1)
+        size = picture.shape[2:]
+        for rows in strips(*size):
+            if stacked.shape[2:] == size:
+                yield rows, stacked[:, :, rows]
+            elif self.lines is None:
+                yield rows, enlarged_rows(stacked, rows, *size)
+            else:
+                found = self.lines.enlarged(rows, *size).follow(picture[:, :, rows])
+                yield rows, _normalise(found.clamp(0, 1))
+
+    def _numbers(self, stacked: Tensor) -> Tensor:
+        numbers = torch.tensor([VOC_CLASSES.index(name) for name in self.probabilities])
+        return numbers.to(stacked.device, torch.uint8)[stacked.argmax(1)[0]]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each class's share of the picture by `labels`, largest first."""
+        labels = self.labels
+        found = {
+            name: float((labels == VOC_CLASSES.index(name)).float().mean())
+            for name in self.probabilities
+        }
+        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+
+
+@torch.no_grad()
+def segment(
+    picture: Tensor,
+    segmenter: nn.Module,
+    sizes: Sequence[int] = (512,),
+    mirror: bool = True,
+    refinement: Refinement | None = None,
+    min_share: float = 0.005,
+    min_part: float = 0.002,
+) -> Segmentation:
+    """Segment a photograph, at a long side of `WORKING_SIZE` pixels if it is larger.
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        segmenter: (1, 3, h, w) in [0, 1] to class scores (1, 21, h', w').
+        sizes: long sides in pixels at which the network sees the picture; what it says is
+            averaged. Pictures are not enlarged beyond the smallest.
+        mirror: average with what it says of the mirrored picture.
+        refinement: None leaves the upsampled probabilities as they are.
+        min_share: classes under this share of the picture count as not found; their pixels go to
+            the next probable class.
+        min_part: so do specks and holes, connected parts under this share of the picture.
+    """
+    whole = picture
+    if max(picture.shape[2:]) > WORKING_SIZE:
+        picture = _at_size(picture, WORKING_SIZE)
+    # Nothing is enlarged, but for a picture smaller than the smallest size: to that.
+    longest = max(max(picture.shape[2:]), min(sizes))
+    views = Counter(min(size, longest) for size in sizes)
+    # Probabilities, not labels, are brought up: labels would give steps for edges.
+    seen = [
+        count * _probabilities(segmenter, _at_size(picture, size), picture, mirror)
+        for size, count in views.items()
+    ]
+    full = torch.stack(seen).sum(0) / len(sizes)
+    shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
+    found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
+    names = [VOC_CLASSES[number] for number in found]
+    kept = _without_specks(_unite_lookalikes(_normalise(full[:, found]), names), min_part)
+    if refinement is not None:
+        radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
+        kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
+        decided = [k for k, name in enumerate(names) if name in refinement.by_colour]
+        for number in decided:
+            kept = _decide_by_colour(picture, kept, number)
+        if decided:
+            # A cut leaves stairs for edges, and parts of its own that are specks.
+            fine = max(1, radius // 2)
+            kept = _normalise(guided_filter(picture, kept, fine, refinement.eps).clamp(0, 1))
+            kept = _without_specks(kept, min_part)
+    lines = None
+    if refinement is not None and picture is not whole:
+        found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
+        lines = Lines(found_lines.slope.float(), found_lines.offset.float())
+    return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)}, lines)
+
+
+def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:
+    """Sharpen one class by its colours; the others share what is left as before."""
+    before = probabilities[:, number : number + 1]
+    after = colour_models(picture, before)
+    others = (1 - after) / (1 - before).clamp_min(1e-6)
+    changed = probabilities * others
+    changed[:, number : number + 1] = after
+    return _normalise(changed)
+
+
+def _at_size(picture: Tensor, size: int) -> Tensor:
+    scale = size / max(picture.shape[2:])
+    if scale == 1:
+        return picture
+    sides = [max(1, round(side * scale)) for side in picture.shape[2:]]
+    return F.interpolate(picture, sides, mode="bilinear", antialias=scale < 1)
+
+
+def _probabilities(segmenter: nn.Module, seen: Tensor, picture: Tensor, mirror: bool) -> Tensor:
+    low = segmenter(seen).softmax(1)
+    if mirror:
+        low = (low + segmenter(seen.flip(3)).softmax(1).flip(3)) / 2
+    return F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
+
+
+def _unite_lookalikes(probabilities: Tensor, names: Sequence[str]) -> Tensor:
+    """A cat with the forehead of a dog is a cat: majorities among look-alikes take all.
+
+    Args:
+        probabilities: (1, K, H, W).
+        names: the K classes.
+    """
+    united = probabilities.clone()
+    for group in LOOKALIKES:
+        members = [k for k, name in enumerate(names) if name in group]
+        if len(members) < 2:
+            continue
+        labels = united.argmax(1)[0].cpu().numpy()
+        inside = np.isin(labels, members).astype(np.uint8)
+        count, parts = cv2.connectedComponents(inside, connectivity=8)
+        for part in range(1, count):
+            areas = np.bincount(labels[parts == part], minlength=len(names))
+            winner = int(areas.argmax())
+            if areas[winner] < _MAJORITY * areas.sum():
+                continue
+            here = torch.from_numpy(parts == part).to(united.device)
+            together = united[0, members][:, here].sum(0)
+            for member in members:
+                united[0, member, here] = together if member == winner else 0.0
+    return united
+
+
+def _without_specks(probabilities: Tensor, min_part: float) -> Tensor:
+    """Give connected parts under ``min_part`` of the picture to the next probable class."""
+    labels = probabilities.argmax(1)[0].cpu().numpy()
+    allowed = np.ones((probabilities.shape[1], *labels.shape), dtype=np.float32)
+    for number in range(len(allowed)):
+        count, parts, statistics, _ = cv2.connectedComponentsWithStats(
+            (labels == number).astype(np.uint8), connectivity=4
+        )
+        areas = statistics[:, cv2.CC_STAT_AREA]
+        small = [part for part in range(1, count) if areas[part] < min_part * labels.size]
+        allowed[number][np.isin(parts, small)] = 0
+    # Where nothing else is probable at all the part stays what it is.
+    remaining = probabilities * torch.from_numpy(allowed).to(probabilities)[None]
+    enough = remaining.sum(1, keepdim=True) > 0.01
+    return _normalise(torch.where(enough, remaining, probabilities))
+
+
+def _normalise(probabilities: Tensor) -> Tensor:
+    total = probabilities.sum(1, keepdim=True)
+    # Where every class that was found has probability 0, the background has it all.
+    background = torch.zeros_like(probabilities)
+    background[:, 0] = 1
+    return torch.where(total > 1e-6, probabilities / total.clamp_min(1e-6), background)

@@ -1,0 +1,237 @@
+"""Specification: what was asked for under ``styles`` and ``regions``, as dataclasses.
+
+Nothing here needs torch or a file, so that mistakes are answered before a picture is opened.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.errors import UserError
+
+#: What becomes of a region's colours; see `pipeline.pictures.color`.
+COLORS = ("style", "luminance", "match", "histogram")
+
+_SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\((.*)\)\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A box, circle or polygon.
+
+    Attributes:
+        kind: which of them.
+        numbers: box: left, top, right, bottom; circle: centre x, y, radius; polygon: x, y of three
+            corners or more. Pixels from the top left corner of the upright picture as it is in
+            its file; if all are at most 1, fractions of width and height (a radius: of the shorter
+            side).
+    """
+
+    kind: Literal["box", "circle", "polygon"]
+    numbers: tuple[float, ...]
+
+    @property
+    def in_fractions(self) -> bool:
+        """Whether the numbers are fractions of the picture's sides."""
+        return all(number <= 1 for number in self.numbers)
+
+
+@dataclass(frozen=True)
+class StyleChoice:
+    """One style of a region.
+
+    Attributes:
+        image: path or name of the picture.
+        weight: of its loss; None: 1, shared equally by several styles that are pursued at once.
+        scale: of the brushwork; 2 makes the style picture, and so its strokes, twice as large.
+        crop: the part of the picture to use, a box.
+        region: the region of the style picture to use, found by the segmenter.
+        color: one of `COLORS`; None: as the run has it.
+    """
+
+    image: str
+    weight: float | None = None
+    scale: float = 1.0
+    crop: Shape | None = None
+    region: str | None = None
+    color: str | None = None
+
+
+@dataclass(frozen=True)
+class RegionChoice:
+    """A region of one's own, or a change to one that was found.
+
+    Attributes:
+        source: a mask picture, a `Shape`, a label or colour of the label map, or another region's
+            name; None: the region's own name.
+        invert: everything but that.
+        grow: pixels of the result by which it is made larger, or smaller if negative.
+        feather: width of its soft edge in pixels; None: as the run has it.
+    """
+
+    source: str | Shape | None = None
+    invert: bool = False
+    grow: float = 0.0
+    feather: float | None = None
+
+
+def parse_shape(text: str) -> Shape | None:
+    """A shape such as ``box(0.1, 0.1, 0.4, 0.5)``; None for text that is something else.
+
+    Raises:
+        UserError: too few or too many numbers, no numbers, or nothing inside.
+    """
+    found = _SHAPE.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        numbers = tuple(float(number) for number in found[2].split(","))
+    except ValueError:
+        raise UserError(f"{text} should hold numbers separated by commas") from None
+    return _shape(found[1], numbers, text)
+
+
+def _shape(kind: str, numbers: tuple[float, ...], text: str) -> Shape:
+    if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        raise UserError(f"{text} should hold numbers from 0 up")
+    if kind == "box":
+        if len(numbers) != 4 or not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
+            raise UserError(f"{text} should be box(left, top, right, bottom)")
+        return Shape("box", numbers)
+    if kind == "circle":
+        if len(numbers) != 3 or not numbers[2] > 0:
+            raise UserError(f"{text} should be circle(x, y, radius)")
+        return Shape("circle", numbers)
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise UserError(f"{text} should be polygon(x, y, x, y, x, y, ...), three corners or more")
+    return Shape("polygon", numbers)
+
+
+def parse_styles(styles: Mapping[Any, Any]) -> dict[str, list[StyleChoice]]:
+    """The styles of each region.
+
+    Args:
+        styles: region to a picture's path, to ``{image: PATH, weight: ..., ...}``, to a list of
+            these, or (``person: {1: ..., 2: ...}``) object number to one of these.
+
+    Returns:
+        Region to its styles; objects are regions of their own, ``person.1``.
+
+    Raises:
+        UserError: anything else.
+    """
+    found: dict[str, list[StyleChoice]] = {}
+    for region, style in styles.items():
+        if isinstance(style, Mapping) and style and all(str(key).isdigit() for key in style):
+            for number, of_object in style.items():
+                found[f"{region}.{number}"] = _parse_style(f"{region}.{number}", of_object)
+        else:
+            found[str(region)] = _parse_style(str(region), style)
+    return found
+
+
+def _parse_style(region: str, style: Any) -> list[StyleChoice]:
+    several = style if isinstance(style, Sequence) and not isinstance(style, str) else [style]
+    choices = []
+    for entry in several:
+        given = {"image": entry} if isinstance(entry, str) else entry
+        if not isinstance(given, Mapping) or not given.get("image"):
+            raise UserError(
+                f"styles.{region}={style} is not the path or name of a picture; for more use "
+                f"styles.{region}={{image: PATH, weight: 1, scale: 1, crop: [0, 0, 0.5, 1], "
+                "region: person, color: match}"
+            )
+        choices.append(_style_choice(f"styles.{region}", given))
+    if not choices:
+        raise UserError(f"styles.{region} is empty; name a picture")
+    if len({choice.color == "luminance" for choice in choices}) > 1:
+        raise UserError(f"styles.{region}: color=luminance is for all styles of a region or none")
+    return choices
+
+
+def _style_choice(key: str, given: Mapping[Any, Any]) -> StyleChoice:
+    _known(key, given, ("image", "weight", "scale", "crop", "region", "color"))
+    color = given.get("color")
+    if color is not None and color not in COLORS:
+        raise UserError(f"{key}.color={color} is not one of {', '.join(COLORS)}")
+    region, weight = given.get("region"), given.get("weight")
+    return StyleChoice(
+        image=str(given["image"]),
+        weight=None if weight is None else _number(f"{key}.weight", weight, 1e-6, 1e6),
+        scale=_number(f"{key}.scale", given.get("scale", 1.0), 0.1, 10),
+        crop=_crop(f"{key}.crop", given.get("crop")),
+        region=None if region is None else str(region),
+        color=color,
+    )
+
+
+def _crop(key: str, crop: Any) -> Shape | None:
+    if crop is None:
+        return None
+    text = f"{key}={crop}"
+    if isinstance(crop, str):
+        shape = parse_shape(crop)
+    else:
+        shape = _shape("box", tuple(_number(key, number, 0, math.inf) for number in crop), text)
+    if shape is None or shape.kind != "box":
+        raise UserError(f"{text} should be [left, top, right, bottom]")
+    return shape
+
+
+def parse_regions(regions: Any) -> tuple[str | None, dict[str, RegionChoice]]:
+    """The label map, if there is one, and the regions of one's own.
+
+    Args:
+        regions: a label map's path, or region to a mask's path, shape, label, other region, or
+            ``{source: ..., invert: ..., grow: ..., feather: ...}``. The name ``labels`` is kept
+            for a label map that is mixed with these.
+
+    Raises:
+        UserError: anything else.
+    """
+    if isinstance(regions, str):
+        return regions, {}
+    if not isinstance(regions, Mapping):
+        raise UserError(f"regions={regions} is neither a label map's path nor names with masks")
+    label_map = regions.get("labels")
+    if label_map is not None and not isinstance(label_map, str):
+        raise UserError("regions.labels is kept for the path of a label map")
+    choices = {
+        str(name): _region_choice(f"regions.{name}", given)
+        for name, given in regions.items()
+        if name != "labels"
+    }
+    return label_map, choices
+
+
+def _region_choice(key: str, given: Any) -> RegionChoice:
+    if isinstance(given, str | int) and not isinstance(given, bool):
+        given = {"source": str(given)}
+    if not isinstance(given, Mapping) or not given:
+        raise UserError(
+            f"{key}={given} is not a mask's path, box(...), circle(...), polygon(...) or "
+            "{source: ..., invert: false, grow: 0, feather: 2}"
+        )
+    _known(key, given, ("source", "invert", "grow", "feather"))
+    source = given.get("source")
+    feather = given.get("feather")
+    return RegionChoice(
+        source=None if source is None else parse_shape(str(source)) or str(source),
+        invert=bool(given.get("invert", False)),
+        grow=_number(f"{key}.grow", given.get("grow", 0.0), -1000, 1000),
+        feather=None if feather is None else _number(f"{key}.feather", feather, 0, 100),
+    )
+
+
+def _known(key: str, given: Mapping[Any, Any], names: Sequence[str]) -> None:
+    unknown = [str(name) for name in given if name not in names]
+    if unknown:
+        raise UserError(f"no setting {key}.{unknown[0]}; there are {', '.join(names)}")
+
+
+def _number(key: str, value: Any, low: float, high: float) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f"{key}={value} is outside {low:g} to {high:g}")
+    return float(value)

@@ -1,0 +1,61 @@
+"""Memory: how much there is, how much a picture needs, and how it is cut to fit."""
+
+import logging
+import re
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+log = logging.getLogger(__name__)
+
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+_STATUS = Path("/proc/self/status")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that could still be had: of the device, or of the machine (or container) on a CPU."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + unused)
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit = (_CONTROL_GROUP / "memory.max").read_text().strip()
+        used = int((_CONTROL_GROUP / "memory.current").read_text())
+        lines = (_CONTROL_GROUP / "memory.stat").read_text().splitlines()
+        counts = dict(line.split() for line in lines)
+        # Files that have been read count as used, and are given up for whoever needs the memory.
+        used -= int(counts.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return available
+    return min(available, int(limit) - used) if limit.isdigit() else available
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held at once since it was started: resident bytes."""
+    try:
+        # Not getrusage: on Linux a child's begins with the peak of the process that started it.
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # Windows has none
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

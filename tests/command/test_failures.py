@@ -1,0 +1,47 @@
+"""Failures are told by the files that they leave, whichever process has left them."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from pipeline.command import failures
+from pipeline.command.failures import Collect, one_line
+from pipeline.results.failures import Failure, read, record
+
+
+@pytest.fixture(autouse=True)
+def _nothing_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "of_sweep", {})
+    monkeypatch.setattr(failures, "_folder", [])
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for failure in (Failure("no such picture"), Failure("KeyError: 'a'", "Traceback ...\n")):
+        record(tmp_path / "0", failure)
+        assert read(tmp_path / "0" / "failed.json") == failure
+
+
+def test_only_this_sweeps_failures_are_collected_in_order(tmp_path: Path) -> None:
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    for name in ("1", "2"):
+        record(tmp_path / name, Failure("an earlier sweep's"))
+    collect = Collect()
+    collect.on_multirun_start(config)
+    record(tmp_path / "2", Failure("again"))
+    record(tmp_path / "10" / "cat", Failure("new"))
+    record(tmp_path / "9", Failure("new, too"))
+    collect.on_multirun_end(config)
+    assert {name: failure.message for name, failure in failures.of_sweep.items()} == {
+        "run 2": "again",
+        "run 9": "new, too",
+        "run 10/cat": "new",
+    }
+    assert [*failures.of_sweep] == ["run 2", "run 9", "run 10/cat"]
+    assert failures.how_to_go_on().endswith(f"hydra.sweep.dir={tmp_path} resume=true goes on")
+
+
+def test_each_message_is_said_once() -> None:
+    failed = {f"run {n}": Failure("no style") for n in range(5)} | {"run 5": Failure("no content")}
+    assert one_line(failed) == "run 0, run 1, run 2 and 2 more: no style | run 5: no content"
+    assert one_line({"": Failure("no style")}) == "no style"

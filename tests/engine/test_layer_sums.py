@@ -1,0 +1,104 @@
+"""Sums over a layer's units: by hand, against autograd, in parts."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.engine import losses
+from pipeline.engine.layer_sums import Reading, read, units
+
+
+@pytest.fixture
+def features() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(1, 5, 7, 9, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture
+def masks() -> list[Tensor | None]:
+    """A soft one, a small one and everything."""
+    generator = torch.Generator().manual_seed(1)
+    soft = torch.rand(1, 1, 7, 9, generator=generator, dtype=torch.float64)
+    small = torch.zeros_like(soft)
+    small[..., 2:4, 3:6] = 1
+    return [soft, small, None]
+
+
+def reading(features: Tensor, masks: list[Tensor | None]) -> Reading:
+    return Reading([units(mask, features.dtype) for mask in masks], features.flip(3), masks)
+
+
+def test_by_hand() -> None:
+    # Two channels, three units: F = [[1, 2, 3], [0, 1, 1]].
+    features = torch.tensor([[[[1.0, 2.0, 3.0]], [[0.0, 1.0, 1.0]]]])
+    mask = torch.tensor([[[[1.0, 0.0, 0.5]]]])
+    content = torch.tensor([[[[1.0, 0.0, 3.0]], [[0.0, 1.0, 3.0]]]])
+    shown, grams, contents = read(
+        features, Reading([units(mask, torch.float32)], content, [mask, None])
+    )
+    assert torch.equal(shown, features)
+    torch.testing.assert_close(grams[0], torch.tensor([[5.5, 1.5], [1.5, 0.5]]))
+    assert [found.item() for found in contents] == [0.5 * 4, 4 + 4]
+
+
+def test_sums_are_those_of_the_losses(features: Tensor, masks: list[Tensor | None]) -> None:
+    _, grams, contents = read(features, reading(features, masks))
+    for mask, gram, content in zip(masks, grams, contents, strict=True):
+        area = features[0, 0].numel() if mask is None else mask.sum()
+        torch.testing.assert_close(gram / area, losses.gram_matrix(features, mask))
+        expected = losses.gatys_content_loss(features, features.flip(3), mask)
+        torch.testing.assert_close(content / 2, expected)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients(
+    features: Tensor, masks: list[Tensor | None], layout: torch.memory_format
+) -> None:
+    taken = reading(features, masks)
+    features = features.contiguous(memory_format=layout).requires_grad_()
+
+    def everything(given: Tensor) -> tuple[Tensor, ...]:
+        shown, grams, contents = read(given, taken)
+        return shown.sin(), *grams, *contents
+
+    assert torch.autograd.gradcheck(everything, features)
+
+
+def test_without_values_gradients_stay(features: Tensor, masks: list[Tensor | None]) -> None:
+    taken = [units(mask, features.dtype) for mask in masks]
+    upstream = [torch.rand(5, 5, dtype=torch.float64) for _ in masks]
+    found = []
+    for values in (True, False):
+        given = features.clone().requires_grad_()
+        _, grams, _ = read(given, Reading(taken, values=values))
+        found += torch.autograd.grad(grams, given, upstream)
+        assert bool(grams[0].any()) == values
+    assert torch.equal(*found)
+
+
+def test_half_precision_is_near(features: Tensor, masks: list[Tensor | None]) -> None:
+    large = features.repeat(1, 1, 20, 20).float()
+    wide = [None if mask is None else mask.repeat(1, 1, 20, 20).float() for mask in masks]
+    exact = read(large, reading(large, wide))
+    half = read(large.bfloat16(), reading(large.bfloat16(), wide))
+    for expected, found in zip(exact[1] + exact[2], half[1] + half[2], strict=True):
+        assert found.dtype == torch.float32
+        assert (found - expected).norm() < 0.004 * expected.norm()
+
+
+def test_a_small_region_in_half_precision() -> None:
+    features = torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)
+    mask = torch.zeros(1, 1, 3, 4)
+    mask[..., 1, 1:3] = 1
+    for wanted in (mask, torch.zeros_like(mask)):
+        _, (gram,), _ = read(features, Reading([units(wanted, torch.bfloat16)]))
+        assert torch.equal(gram, wanted.sum() * torch.ones(2, 2))
+
+
+def test_features_keep_their_layout() -> None:
+    features = torch.rand(1, 4, 6, 8).contiguous(memory_format=torch.channels_last)
+    shown, (gram,), _ = read(features.requires_grad_(), Reading([units(None, torch.float32)]))
+    # A batch of one has a stride all the same; with another one convolutions copy their input.
+    assert shown.stride() == features.stride()
+    (gradient,) = torch.autograd.grad(shown.sum() + gram.sum(), features)
+    assert gradient.stride() == features.stride()

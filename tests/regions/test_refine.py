@@ -1,0 +1,119 @@
+"""The guided filter follows the picture's edges, the colour models its colours."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.regions.refine import colour_models, enlarged_rows, guided_filter, guided_lines
+
+
+def test_a_constant_mask_stays() -> None:
+    guide = torch.rand(1, 3, 20, 31, generator=torch.Generator().manual_seed(0))
+    mask = torch.full((1, 2, 20, 31), 0.3)
+    torch.testing.assert_close(guided_filter(guide, mask, 4, 1e-4), mask, atol=1e-5, rtol=0)
+
+
+def test_a_linear_function_of_the_colours_stays() -> None:
+    # Where the mask is a linear function of the guide the model is exact, up to eps.
+    guide = torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(1))
+    mask = (0.2 * guide[:, :1] + 0.5 * guide[:, 1:2] + 0.1).clone()
+    torch.testing.assert_close(guided_filter(guide, mask, 5, 1e-8), mask, atol=1e-4, rtol=0)
+
+
+def test_a_blurred_mask_snaps_to_the_edge_of_the_picture() -> None:
+    guide = torch.zeros(1, 3, 32, 48)
+    guide[..., 24:] = torch.tensor([0.8, 0.5, 0.2]).view(1, 3, 1, 1)
+    ramp = ((torch.arange(48) - 18) / 12).clamp(0, 1).expand(1, 1, 32, 48)
+    sharp = guided_filter(guide, ramp, 12, 1e-4)
+    before = ramp[..., 24] - ramp[..., 23]
+    after = sharp[..., 24] - sharp[..., 23]
+    assert (after > 4 * before).all()
+
+
+def test_a_flat_picture_gives_the_mean() -> None:
+    guide = torch.full((1, 3, 9, 9), 0.5)
+    mask = torch.zeros(1, 1, 9, 9)
+    mask[..., 4, 4] = 1
+    # Slope 0 everywhere: the filter is two box means, 3x3 each, of a single one.
+    filtered = guided_filter(guide, mask, 1, 1e-4)
+    assert filtered[0, 0, 4, 4].item() == torch.tensor(1 / 9).item()
+    assert abs(filtered.sum().item() - 1) < 1e-5
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("radius", [1, 3, 12])
+def test_windows_count_what_is_inside_the_picture(radius: int, device: str) -> None:
+    def means(values: Tensor) -> Tensor:
+        found = torch.empty_like(values)
+        for row in range(7):
+            for column in range(9):
+                top, left = max(0, row - radius), max(0, column - radius)
+                window = values[..., top : row + radius + 1, left : column + radius + 1]
+                found[..., row, column] = window.mean((2, 3))
+        return found
+
+    mask = torch.rand(1, 2, 7, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    # A flat picture explains nothing: slope 0, and what is left are two means.
+    found = guided_filter(torch.full((1, 3, 7, 9), 0.5).to(device), mask.to(device), radius, 1e-2)
+    torch.testing.assert_close(found.cpu().double(), means(means(mask)), atol=1e-6, rtol=0)
+
+
+def red_on_blue() -> tuple[Tensor, Tensor]:
+    """A red rectangle on blue, both a little noisy, and where it is."""
+    picture = torch.rand(1, 3, 64, 90, generator=torch.Generator().manual_seed(2)) * 0.2
+    truth = torch.zeros(1, 1, 64, 90)
+    truth[..., 16:48, 20:70] = 1
+    picture[:, :1] += 0.7 * truth
+    picture[:, 2:] += 0.7 * (1 - truth)
+    return picture, truth
+
+
+def test_colours_decide_where_the_mask_is_uncertain() -> None:
+    picture, truth = red_on_blue()
+    # Certain in the middle and far outside; in between it leans to the wrong side.
+    given = torch.full_like(truth, 0.4) + 0.2 * (1 - truth)
+    given[..., 26:38, 35:55] = 0.95
+    given[..., :8, :] = given[..., 56:, :] = 0.02
+    found = colour_models(picture, given)
+    assert ((found > 0.5) == (truth > 0.5)).float().mean() > 0.99
+    assert ((given > 0.5) == (truth > 0.5)).float().mean() < 0.6
+    certain = (given < 0.15) | (given > 0.85)
+    assert torch.equal(found[certain], given[certain])
+
+
+def test_colours_are_not_asked_without_certain_pixels() -> None:
+    picture, truth = red_on_blue()
+    given = 0.3 + 0.4 * truth
+    assert torch.equal(colour_models(picture, given), given)
+
+
+def test_the_cut_of_a_large_picture_is_made_on_a_small_one() -> None:
+    picture, truth = red_on_blue()
+    given = 0.1 + 0.8 * truth
+    given[..., 14:50, 18:24] = 0.5
+    large = colour_models(picture, given, longest=45)
+    assert large.shape == given.shape
+    assert ((large > 0.5) == (truth > 0.5)).float().mean() > 0.97
+
+
+def test_rows_are_enlarged_as_torch_does() -> None:
+    values = torch.rand(1, 4, 9, 13, generator=torch.Generator().manual_seed(0))
+    whole = F.interpolate(values, (40, 57), mode="bilinear")
+    parts = [enlarged_rows(values, slice(top, top + 8), 40, 57) for top in range(0, 40, 8)]
+    torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-6, rtol=0)
+
+
+def test_lines_found_on_a_small_picture_follow_the_large_ones_edge() -> None:
+    truth = torch.zeros(1, 1, 256, 360)
+    truth[..., 66:190, 81:279] = 1
+    large = 0.1 + 0.2 * torch.rand(1, 3, 256, 360, generator=torch.Generator().manual_seed(4))
+    large = large + 0.5 * torch.cat([truth, 1 - truth, truth], dim=1)
+    small, mask = (F.avg_pool2d(values, 4) for values in (large, truth))
+    blurred = F.avg_pool2d(mask, 5, 1, 2, count_include_pad=False)
+    lines = guided_lines(small, blurred, 2, 1e-4)
+    found = lines.enlarged(slice(0, 256), 256, 360).follow(large)
+    plain = F.interpolate(blurred, (256, 360), mode="bilinear")
+    wrong = [int(((values > 0.5) != (truth > 0.5)).sum()) for values in (found, plain)]
+    assert wrong[0] <= 5
+    assert wrong[1] > 100

@@ -1,0 +1,184 @@
+"""Segmentation at the picture's own size, with a segmenter that looks at colours."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.pictures.strips import strips
+from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.segment import Refinement, segment
+
+CAT, DOG = VOC_CLASSES.index("cat"), VOC_CLASSES.index("dog")
+
+
+class ByColour(nn.Module):
+    """Red is a cat, green a dog, all else background; a quarter of the picture's size."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        self.seen = picture.shape
+        small = nn.functional.avg_pool2d(picture, 4, ceil_mode=True)
+        scores = torch.zeros(1, 21, *small.shape[2:])
+        scores[:, 0] = 10
+        scores[:, CAT] = 20 * small[:, 0]
+        scores[:, DOG] = 20 * small[:, 1]
+        return scores
+
+
+@pytest.fixture
+def picture() -> Tensor:
+    picture = torch.zeros(1, 3, 61, 83)
+    picture[:, 0, 10:40, 10:50] = 1
+    picture[:, 1, 50:53, 70:73] = 1  # 9 pixels, 0.2%
+    return picture
+
+
+@pytest.mark.parametrize("refinement", [None, Refinement(16, 1e-4)])
+def test_finds_the_regions_at_full_size(picture: Tensor, refinement: Refinement | None) -> None:
+    found = segment(picture, ByColour(), refinement=refinement, min_share=0.01)
+    assert list(found.shares) == ["background", "cat"]
+    assert found.labels.shape == (61, 83)
+    assert found.labels[25, 30] == CAT
+    assert found.labels[5, 5] == 0
+    total = torch.cat([*found.probabilities.values()], dim=1).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert found.shares["cat"] == pytest.approx(30 * 40 / (61 * 83), rel=0.15)
+
+
+def test_refinement_brings_the_edge_to_the_picture(picture: Tensor) -> None:
+    wanted = torch.zeros(61, 83, dtype=torch.bool)
+    wanted[10:40, 10:50] = True
+    errors = [
+        int(((segment(picture, ByColour(), [83], refinement=r).labels == CAT) != wanted).sum())
+        for r in (None, Refinement(32, 1e-4))
+    ]
+    assert errors[0] > 50
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_small_classes_go_to_the_next_probable_one(picture: Tensor) -> None:
+    assert "dog" in segment(picture, ByColour(), min_share=0, min_part=0).shares
+    assert "dog" not in segment(picture, ByColour(), min_share=0.01).shares
+
+
+def test_the_network_sees_at_most_size(picture: Tensor) -> None:
+    segmenter = ByColour()
+    found = segment(picture, segmenter, sizes=[40])
+    assert segmenter.seen == (1, 3, 29, 40)
+    assert found.labels.shape == (61, 83)
+    segment(picture, segmenter, sizes=[83, 400])
+    assert segmenter.seen == (1, 3, 61, 83)
+
+
+def test_mirroring_averages_both_views(picture: Tensor) -> None:
+    class LeftIsCat(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 8, 10)
+            scores[:, CAT, :, :5] = 50
+            scores[:, 0, :, 5:] = 50
+            return scores
+
+    probability = segment(picture, LeftIsCat(), min_share=0).probabilities["cat"]
+    assert probability.mean().item() == pytest.approx(0.5, abs=1e-3)
+    assert probability.std() < 1e-3
+
+
+def test_specks_and_holes_go_to_the_next_probable_class() -> None:
+    class WithSpeckAndHole(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 40, 60)
+            scores[:, 0] = 2
+            scores[:, CAT, 5:35, 5:30] = 4
+            scores[:, CAT, 20, 15] = 0  # a hole
+            scores[:, CAT, 3, 50] = 4  # a speck
+            return scores
+
+    picture = torch.rand(1, 3, 40, 60)
+    clean = segment(picture, WithSpeckAndHole(), mirror=False, min_part=0.01).labels
+    assert clean[20, 15] == CAT
+    assert clean[3, 50] == 0
+    raw = segment(picture, WithSpeckAndHole(), mirror=False, min_part=0).labels
+    assert raw[20, 15] == 0
+    assert raw[3, 50] == CAT
+
+
+def test_a_cat_with_the_forehead_of_a_dog_is_a_cat() -> None:
+    class TwoAnimals(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 40, 60)
+            scores[:, 0] = 3
+            scores[:, CAT, 5:35, 5:25] = 6
+            scores[:, DOG, 5:10, 5:25] = 8  # the cat's forehead
+            scores[:, DOG, 5:35, 40:55] = 6  # a dog of its own
+            return scores
+
+    labels = segment(torch.rand(1, 3, 40, 60), TwoAnimals(), mirror=False).labels
+    assert labels[7, 15] == CAT
+    assert labels[20, 15] == CAT
+    assert labels[20, 47] == DOG
+
+
+def test_two_animals_that_touch_stay_two() -> None:
+    class Touching(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 40, 60)
+            scores[:, CAT, :, :35] = 6
+            scores[:, DOG, :, 35:] = 6
+            return scores
+
+    labels = segment(torch.rand(1, 3, 40, 60), Touching(), mirror=False).labels
+    assert (labels[20, 10], labels[20, 50]) == (CAT, DOG)
+
+
+def test_a_class_decided_by_colour_still_shares_its_pixels(picture: Tensor) -> None:
+    by_colour = Refinement(16, 1e-4, ("cat",))
+    found = segment(picture, ByColour(), refinement=by_colour, min_share=0.01)
+    plain = segment(picture, ByColour(), refinement=Refinement(16, 1e-4), min_share=0.01)
+    truth = picture[:, :1] > 0.5
+    total = torch.cat([*found.probabilities.values()], dim=1).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    wrong = [((s.probabilities["cat"] > 0.5) != truth).sum() for s in (found, plain)]
+    assert wrong[0] <= wrong[1]
+
+
+def test_small_pictures_are_enlarged_to_the_smallest_size_and_no_further() -> None:
+    seen = []
+
+    class Watching(ByColour):
+        def forward(self, picture: Tensor) -> Tensor:
+            seen.append(max(picture.shape[2:]))
+            return super().forward(picture)
+
+    small = torch.rand(1, 3, 60, 90, generator=torch.Generator().manual_seed(0))
+    segment(small, Watching(), sizes=(120, 160, 200), mirror=False)
+    assert seen == [120]
+    seen.clear()
+    segment(small.repeat(1, 1, 2, 2), Watching(), sizes=(120, 160, 200), mirror=False)
+    assert seen == [120, 160, 180]
+
+
+@pytest.mark.parametrize("refinement", [None, Refinement(16, 1e-4)])
+def test_a_large_picture_is_segmented_small_and_enlarged_in_strips(
+    picture: Tensor, refinement: Refinement | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = nn.functional.interpolate(picture, (244, 332), mode="bilinear")
+    monkeypatch.setattr("pipeline.regions.segment.WORKING_SIZE", 83)
+    found = segment(large, ByColour(), sizes=[83], refinement=refinement, min_share=0.01)
+    assert found.probabilities["cat"].shape == (1, 1, 61, 83)
+    assert found.labels.shape == (61, 83)
+    labels = found.labels_of(large)
+    monkeypatch.setattr(strips, "__defaults__", (332 * 50,))
+    pieces = list(found.strips(large))
+    assert [rows.stop - rows.start for rows, _ in pieces] == [50, 50, 50, 50, 44]
+    total = torch.cat([part for _, part in pieces], dim=2).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert torch.equal(found.labels_of(large), labels)
+    truth = large[0, 0] > 0.5
+    assert ((labels == CAT) != truth).float().mean() < (0.03 if refinement is None else 0.01)
+
+
+def test_strips_of_a_picture_that_is_not_larger_are_what_was_found(picture: Tensor) -> None:
+    found = segment(picture, ByColour(), min_share=0.01)
+    ((rows, whole),) = found.strips(picture)
+    assert (rows.start, rows.stop) == (0, 61)
+    assert torch.equal(whole, torch.cat([*found.probabilities.values()], dim=1))
+    assert torch.equal(found.labels_of(picture), found.labels)

@@ -1,0 +1,127 @@
+"""What is written under styles and regions becomes dataclasses, or one line of help."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.request import (
+    RegionChoice,
+    Shape,
+    StyleChoice,
+    parse_regions,
+    parse_shape,
+    parse_styles,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("box(0.1,0.1,0.4,0.5)", Shape("box", (0.1, 0.1, 0.4, 0.5))),
+        (" circle( 100, 50, 20 )", Shape("circle", (100, 50, 20))),
+        ("polygon(0,0,1,0,0.5,1)", Shape("polygon", (0, 0, 1, 0, 0.5, 1))),
+        ("box.png", None),
+        ("person.1", None),
+    ],
+)
+def test_shapes(text: str, shape: Shape | None) -> None:
+    assert parse_shape(text) == shape
+
+
+def test_fractions_are_at_most_one() -> None:
+    assert Shape("box", (0, 0, 1, 1)).in_fractions
+    assert not Shape("box", (0, 0, 1, 2)).in_fractions
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "box(1,2,3)",
+        "box(5,0,1,9)",
+        "circle(1,2,0)",
+        "polygon(0,0,1,1)",
+        "polygon(0,0,1,0,1)",
+        "box(a,b,c,d)",
+        "box(-1,0,1,1)",
+        "box(0,0,nan,1)",
+    ],
+)
+def test_wrong_shapes(text: str) -> None:
+    with pytest.raises(UserError, match="should"):
+        parse_shape(text)
+
+
+def test_styles_of_every_form() -> None:
+    found = parse_styles(
+        {
+            "person": "a.jpg",
+            "cat": {"image": "b.jpg", "scale": 2, "crop": [0, 0, 0.5, 1], "color": "match"},
+            "dog": [{"image": "c.jpg", "weight": 0.7}, "d.jpg"],
+            "car": {"1": "e.jpg", 2: {"image": "f.jpg", "region": "person"}},
+        }
+    )
+    assert found == {
+        "person": [StyleChoice("a.jpg")],
+        "cat": [StyleChoice("b.jpg", scale=2, crop=Shape("box", (0, 0, 0.5, 1)), color="match")],
+        "dog": [StyleChoice("c.jpg", weight=0.7), StyleChoice("d.jpg")],
+        "car.1": [StyleChoice("e.jpg")],
+        "car.2": [StyleChoice("f.jpg", region="person")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("style", "message"),
+    [
+        (3, "is not the path"),
+        ([], "is empty"),
+        ({"weight": 1}, "is not the path"),
+        ({"image": "a.jpg", "wieght": 1}, r"no setting styles.cat.wieght; there are image, weight"),
+        ({"image": "a.jpg", "weight": -1}, "outside"),
+        ({"image": "a.jpg", "scale": 100}, "outside 0.1 to 10"),
+        ({"image": "a.jpg", "color": "blue"}, "is not one of style, luminance"),
+        ({"image": "a.jpg", "crop": [0, 0, 1]}, "should be"),
+        ({"image": "a.jpg", "crop": "circle(1,1,1)"}, "should be"),
+        ([{"image": "a.jpg", "color": "luminance"}, "b.jpg"], "luminance is for all"),
+    ],
+)
+def test_wrong_styles(style: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_styles({"cat": style})
+
+
+def test_regions_of_every_form() -> None:
+    label_map, choices = parse_regions(
+        {
+            "labels": "labels.png",
+            "sky": "sky.png",
+            "logo": "box(0,0,1,1)",
+            "tree": 12,
+            "person": {"grow": 4, "feather": 8.0},
+            "others": {"source": "person.1", "invert": True},
+        }
+    )
+    assert label_map == "labels.png"
+    assert choices == {
+        "sky": RegionChoice("sky.png"),
+        "logo": RegionChoice(Shape("box", (0, 0, 1, 1))),
+        "tree": RegionChoice("12"),
+        "person": RegionChoice(None, grow=4, feather=8),
+        "others": RegionChoice("person.1", invert=True),
+    }
+    assert parse_regions("labels.png") == ("labels.png", {})
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        (3, "neither a label map's path"),
+        ({"sky": None}, "is not a mask's path"),
+        ({"sky": {"grwo": 1}}, "no setting regions.sky.grwo"),
+        ({"sky": {"feather": -1}}, "outside"),
+        ({"labels": {"source": "a.png"}}, "is kept for"),
+    ],
+)
+def test_wrong_regions(regions: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_regions(regions)
