@@ -8,9 +8,10 @@ import psutil
 import pytest
 import torch
 
-CPU = torch.device("cpu")
 
 from pipeline.runtime import memory
+
+CPU = torch.device("cpu")
 
 
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
