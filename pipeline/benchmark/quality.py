@@ -17,6 +17,7 @@ from pipeline.compare import measures
 from pipeline.engine import losses
 from pipeline.engine.objective import Guide
 from pipeline.methods import Scene
+from pipeline.networks.pyramid import Layer
 
 # Real weights; random ones would say nothing of how near pictures are.
 _PLAIN = ("encoder=compact", "method=global")
@@ -247,24 +248,25 @@ def default_loss(bench: Bench, overrides: Sequence[str], scene: Scene) -> textbo
     """
     chosen, encoder, _ = benches.engine(bench, overrides)
     weights = chosen.loss
-    names = [name for layer in encoder.style_layers for name in encoder.module.names(layer)]
-    wanted = [*names, *encoder.content_layers]
+    style_layers = [layer for name in encoder.style_layers for layer in encoder.module.layers(name)]
+    content_layers = [Layer(name) for name in encoder.content_layers]
+    wanted = [*style_layers, *content_layers]
     with torch.no_grad():
         content = encoder.module(scene.content, wanted)
-        style = encoder.module(scene.styles["all"][0].picture, names)
-        grams = {name: losses.gram_matrix(found) for name, found in style.items()}
+        style = encoder.module(scene.styles["all"][0].picture, style_layers)
+        grams = {layer: losses.gram_matrix(found) for layer, found in style.items()}
     frame = torch.ones_like(scene.content[:, :1])
 
     def loss(picture: Tensor) -> Tensor:
         features = encoder.module(picture, wanted)
         layers = [
-            losses.relative_content_loss(features[name], content[name])
-            for name in encoder.content_layers
+            losses.relative_content_loss(features[layer], content[layer])
+            for layer in content_layers
         ]
         styles = [
-            losses.relative_style_loss(losses.gram_matrix(features[name]), grams[name])
-            for name in names
-            if name in features and name in grams
+            losses.relative_style_loss(losses.gram_matrix(features[layer]), grams[layer])
+            for layer in style_layers
+            if layer in features and layer in grams
         ]
         return (
             weights.content_weight * torch.stack(layers).mean()

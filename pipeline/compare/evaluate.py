@@ -15,6 +15,7 @@ from pipeline.engine.guides import drop_vanishing, layer_mask
 from pipeline.engine.losses import gram_matrix
 from pipeline.errors import UserError
 from pipeline.networks import encoders
+from pipeline.networks.pyramid import Layer
 from pipeline.pictures.read import array_to_tensor, large_pictures, open_picture
 
 #: Larger pictures are shrunk to this long side, and styles with them, before the encoder sees them.
@@ -68,30 +69,32 @@ def _picture_measures(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, fl
         "seam": measures.seam(result, list(masks.values())),
     }
     scale = min(1.0, LARGEST / max(content.shape[:2]))
-    names = [name for layer in encoder.style_layers for name in encoder.module.names(layer)]
+    layers = [layer for name in encoder.style_layers for layer in encoder.module.layers(name)]
 
-    def features_of(picture: measures.Pixels) -> dict[str, Tensor]:
+    content_layers = [Layer(name) for name in encoder.content_layers]
+
+    def features_of(picture: measures.Pixels) -> dict[Layer, Tensor]:
         small = _shrink(array_to_tensor(picture), scale)
-        found: dict[str, Tensor] = encoder.module(small, {*names, *encoder.content_layers})
+        found: dict[Layer, Tensor] = encoder.module(small, {*layers, *content_layers})
         return found
 
-    def style_grams(file: Path) -> dict[str, Tensor]:
-        return {name: gram_matrix(layer) for name, layer in features_of(_read(file)).items()}
+    def style_grams(file: Path) -> dict[Layer, Tensor]:
+        return {layer: gram_matrix(found) for layer, found in features_of(_read(file)).items()}
 
     features = features_of(result)
     found["perceptual_distance"] = measures.perceptual_distance(
         features,
         features_of(content),
-        _layer_masks(encoder, styled, scale, encoder.content_layers),
+        _layer_masks(encoder, styled, scale, content_layers),
     )
     styles = {
         name: [style_grams(file) for file in _style_files(run.folder, name)] for name in masks
     }
     for name, mask in masks.items():
-        layers = drop_vanishing(_layer_masks(encoder, mask, scale, names), name, warn=False)
-        own = [measures.style_distance(features, style, layers) for style in styles[name]]
+        seen = drop_vanishing(_layer_masks(encoder, mask, scale, layers), name, warn=False)
+        own = [measures.style_distance(features, style, seen) for style in styles[name]]
         others = [
-            measures.style_distance(features, style, layers)
+            measures.style_distance(features, style, seen)
             for other in masks
             if other != name
             for style in styles[other]
@@ -103,10 +106,10 @@ def _picture_measures(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, fl
 
 
 def _layer_masks(
-    encoder: encoders.LoadedEncoder, mask: measures.Mask, scale: float, names: Sequence[str]
-) -> dict[str, Tensor]:
+    encoder: encoders.LoadedEncoder, mask: measures.Mask, scale: float, layers: Sequence[Layer]
+) -> dict[Layer, Tensor]:
     whole = _shrink(torch.from_numpy(mask)[None, None], scale)
-    return {name: layer_mask(whole, encoder.module.windows(name)) for name in names}
+    return {layer: layer_mask(whole, encoder.module.windows(layer)) for layer in layers}
 
 
 def _style_files(folder: Path, region: str) -> list[Path]:

@@ -18,6 +18,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from pipeline.engine import losses
+from pipeline.networks.pyramid import Layer
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.floating]
@@ -27,9 +28,9 @@ _SSIM_SIGMA = 1.5
 
 
 def style_distance(
-    features: Mapping[str, Tensor],
-    style: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor],
+    features: Mapping[Layer, Tensor],
+    style: Mapping[Layer, Tensor],
+    masks: Mapping[Layer, Tensor],
 ) -> float:
     """How far a region is from a style: 0 is the style itself, about 1 is unrelated.
 
@@ -54,9 +55,9 @@ def style_distance(
 
 
 def perceptual_distance(
-    features: Mapping[str, Tensor],
-    content: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor],
+    features: Mapping[Layer, Tensor],
+    content: Mapping[Layer, Tensor],
+    masks: Mapping[Layer, Tensor],
 ) -> float:
     """How far a region's features are from the content's: 0 is the content itself.
 

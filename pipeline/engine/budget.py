@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.engine.tiles import WHOLE, Tiling
 from pipeline.networks.encoder import Encoder
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.runtime.memory import free_bytes
 
 log = logging.getLogger(__name__)
@@ -33,18 +33,19 @@ _PAIRS_SHARE = 0.3
 _ON_THE_WAY = 4
 
 
-def feature_bytes(encoder: PyramidEncoder, height: int, width: int, layers: Collection[str]) -> int:
+def feature_bytes(
+    encoder: PyramidEncoder, height: int, width: int, layers: Collection[Layer]
+) -> int:
     """About how much an evaluation of a picture takes, besides pictures: features and gradients.
 
     Args:
         encoder: whose features.
         height, width: of the picture, in pixels.
-        layers: that are read, with their levels.
+        layers: that are read.
     """
     total = 0
     for level, names in encoder.by_level(layers).items():
-        if names:
-            total += _level_bytes(encoder.encoder, height >> level, width >> level, names)
+        total += _level_bytes(encoder.encoder, height >> level, width >> level, names)
     return total
 
 
@@ -68,7 +69,7 @@ def choose_tiling(
     encoder: PyramidEncoder,
     height: int,
     width: int,
-    layers: Collection[str],
+    layers: Collection[Layer],
     device: torch.device,
     count: int = 1,
 ) -> Tiling:
@@ -96,7 +97,7 @@ def choose_tiling(
 
 
 def _fitting_side(
-    encoder: PyramidEncoder, height: int, width: int, layers: Collection[str], bound: float
+    encoder: PyramidEncoder, height: int, width: int, layers: Collection[Layer], bound: float
 ) -> int | None:
     """The largest power of 2 that fits; None: the whole picture does."""
     if feature_bytes(encoder, height, width, layers) <= bound:

@@ -11,17 +11,18 @@ from torch import Tensor
 
 from pipeline.engine import losses
 from pipeline.engine.budget import Memory, affordable_history, choose_tiling, smaller
-from pipeline.engine.evaluation import Evaluation
+from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
 from pipeline.engine.features import gram_sums
 from pipeline.engine.guides import Propagation
-from pipeline.engine.job import Piece, factors
+from pipeline.engine.job import Job, factors
 from pipeline.engine.objective import Guide, Objective
 from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.engine.targets import TargetMaker, area
+from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import Tiling
 from pipeline.errors import UserError
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.pictures.resize import resize
 from pipeline.runtime.cache import Store
 from pipeline.runtime.cuda_graph import Arrivals, Replay
@@ -115,17 +116,17 @@ class Engine:
     targets: Store | None = None
     identity: Hashable = None
     resources: Resources = Resources()
-    _levels: dict[str, float] = field(init=False)
+    _weights: dict[Layer, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._levels = {
-            name: weight / self.encoder.levels
-            for layer, weight in self.objective.style_layers.items()
-            for name in self.encoder.names(layer)
+        self._weights = {
+            layer: weight / self.encoder.levels
+            for name, weight in self.objective.style_layers.items()
+            for layer in self.encoder.layers(name)
             if weight > 0
         }
 
-    def paint(self, piece: Piece, progress: Progress = lambda row: None) -> Painting:
+    def paint(self, job: Job, progress: Progress = lambda row: None) -> Painting:
         """Repaint the part of a picture that lies in its mask.
 
         The losses see the picture as it will be shown: painted inside the mask, content outside.
@@ -133,38 +134,38 @@ class Engine:
         surroundings into account.
 
         Args:
-            piece: what is to be painted.
+            job: what is to be painted.
             progress: called with each iteration's losses.
 
         Returns:
             The painted picture, in [0, 1], equal to the content where the mask is 0.
         """
-        return self.paint_together([piece], progress)[0]
+        return self.paint_together([job], progress)[0]
 
     def paint_together(
-        self, pieces: Sequence[Piece], progress: Progress = lambda row: None
+        self, jobs: Sequence[Job], progress: Progress = lambda row: None
     ) -> list[Painting]:
-        """Repaint pieces of the same size, as one batch where that is faster and the memory does.
+        """Carry out jobs of the same size, as one batch where that is faster and the memory does.
 
         Each has losses and an optimizer of its own, and becomes what `paint` makes of it but for
         rounding. Small pictures keep a device busy for a part of an iteration only; together they
         share the rest.
 
         Args:
-            pieces: what is to be painted.
-            progress: called with each piece's losses, iteration by iteration; where the memory
+            jobs: what is to be painted.
+            progress: called with each job's losses, iteration by iteration; where the memory
                 was not enough and a scale begins anew, again for the same iterations.
 
         Raises:
             ValueError: their sizes differ.
         """
-        sizes = {piece.size for piece in pieces}
+        sizes = {job.size for job in jobs}
         if len(sizes) != 1:
-            raise ValueError(f"pieces painted together have one size, not {sorted(sizes)}")
-        works = [_Work(piece, piece.beginning) for piece in pieces]
+            raise ValueError(f"pictures painted together have one size, not {sorted(sizes)}")
+        works = [_Work(job, job.beginning) for job in jobs]
         # A scale of fewer iterations would do no more than blur the picture.
         scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
-        found = factors(pieces[0].size, scales)
+        found = factors(jobs[0].size, scales)
         for factor, iterations in zip(found, self._shares(len(found)), strict=True):
             self._paint_scale(works, factor, iterations, progress)
         return [Painting(work.painted, work.curve, work.snapshots) for work in works]
@@ -180,18 +181,25 @@ class Engine:
         maker = self._maker(tiling)
         available = self.encoder.sizes(*picture.shape[2:])
         masks = maker.gram_masks(guide, available, warn=False)
+        key = (0, 0)
         sums = gram_sums(
-            self.encoder, picture, {name: [mask] for name, mask in masks.items()}, tiling.side
+            self.encoder,
+            picture,
+            {layer: {key: mask} for layer, mask in masks.items()},
+            tiling.side,
         )
         painted = {
-            name: sums[name][0] / area(mask, available[name]) for name, mask in masks.items()
+            layer: sums[layer][key] / area(mask, available[layer]) for layer, mask in masks.items()
         }
-        wanted = maker.grams([(style, [*masks]) for style in guide.styles])
+        wanted = maker.grams(
+            {(key, number): (style, [*masks]) for number, style in enumerate(guide.styles)}
+        )
         distances, weights = [], []
-        for style, grams in zip(guide.styles, wanted, strict=True):
+        for number, style in enumerate(guide.styles):
+            grams = wanted[key, number]
             distances += [
-                losses.relative_style_loss(painted[name], gram).sqrt()
-                for name, gram in grams.items()
+                losses.relative_style_loss(painted[layer], gram).sqrt()
+                for layer, gram in grams.items()
             ]
             weights += [style.weight / max(1, len(grams))] * len(grams)
         if not sum(weights):
@@ -209,7 +217,7 @@ class Engine:
         return TargetMaker(
             self.encoder,
             self.objective,
-            self._levels,
+            self._weights,
             self.propagation,
             self.targets,
             self.identity,
@@ -218,7 +226,7 @@ class Engine:
 
     def _tiling(self, picture: Tensor, count: int = 1) -> Tiling:
         have = self.resources
-        layers = [*self._levels, *self.objective.content_layers]
+        layers = [*self._weights, *map(Layer, self.objective.content_layers)]
         height, width = picture.shape[2:]
         if have.team.size > 1:
             # Without tiles there would be nothing to share out.
@@ -231,38 +239,55 @@ class Engine:
     def _paint_scale(
         self, works: Sequence["_Work"], factor: int, iterations: int, progress: Progress
     ) -> None:
-        """Descend; where the memory does not do, piece by piece, then in smaller tiles."""
-        have = self.resources
-        scale = _Scale(
-            [work.piece.at_scale(factor, work.painted) for work in works], factor, iterations
-        )
-        done = [len(work.curve) for work in works]
-        tiling = self._tiling(scale.pieces[0].content, len(works))
-        small = math.prod(scale.pieces[0].size) <= LARGEST_TOGETHER
-        together = (
+        """Descend at one scale: together where that is faster and the memory does, else in turn."""
+        jobs = [work.job.at_scale(factor, work.painted) for work in works]
+        scale = _Scale(jobs, factor, iterations)
+        if len(works) > 1:
+            tiling = self._tiling(jobs[0].content, len(works))
+            if self._is_faster_together(jobs[0], tiling) and self._fits(
+                works, scale, tiling, progress
+            ):
+                return
+        for work, job in zip(works, jobs, strict=True):
+            self._paint_alone(work, _Scale([job], factor, iterations), progress)
+
+    def _is_faster_together(self, job: Job, tiling: Tiling) -> bool:
+        small = math.prod(job.size) <= LARGEST_TOGETHER
+        return (
             tiling.side is None
-            and have.memory == "normal"
-            and (small or scale.pieces[0].content.device.type != "cpu")
+            and self.resources.memory == "normal"
+            and (small or job.content.device.type != "cpu")
             # With a tolerance each ends when its own loss has stalled.
             and not self.descent.tolerance
         )
-        while len(works) == 1 or together:
-            try:
-                self._descend(works, scale, tiling, progress)
-                return
-            except (RuntimeError, MemoryError) as error:
-                # Processes that share tiles have to agree on them.
-                if not is_out_of_memory(error) or have.team.size > 1:
-                    raise
-            for work, before in zip(works, done, strict=True):
-                del work.curve[before:]
-            if scale.pieces[0].content.device.type == "cuda":
-                torch.cuda.empty_cache()
-            together = False
-            if len(works) == 1:
-                tiling = self._smaller(tiling, *scale.pieces[0].size)
-        for work in works:
-            self._paint_scale([work], factor, iterations, progress)
+
+    def _paint_alone(self, work: "_Work", scale: "_Scale", progress: Progress) -> None:
+        """Descend with one picture; where the memory does not do, in smaller and smaller tiles."""
+        (job,) = scale.jobs
+        tiling = self._tiling(job.content)
+        while not self._fits([work], scale, tiling, progress):
+            tiling = self._smaller(tiling, *job.size)
+
+    def _fits(
+        self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
+    ) -> bool:
+        """Descend; whether the memory was enough. If not, nothing has happened."""
+        done = [len(work.curve) for work in works]
+        try:
+            self._descend(works, scale, tiling, progress)
+        except (RuntimeError, MemoryError) as error:
+            # Processes that share tiles have to agree on them.
+            if not is_out_of_memory(error) or self.resources.team.size > 1:
+                raise
+        else:
+            return True
+        for work, before in zip(works, done, strict=True):
+            del work.curve[before:]
+        if self.targets is not None:
+            self.targets.clear()
+        if scale.jobs[0].content.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return False
 
     def _smaller(self, tiling: Tiling, height: int, width: int) -> Tiling:
         if self.resources.tile == "off":
@@ -279,39 +304,39 @@ class Engine:
         )
         return found
 
+    def _evaluation(
+        self, jobs: Sequence[Job], start: Tensor, tiling: Tiling, warn: bool
+    ) -> Evaluate:
+        content, mask = _batch([job.content for job in jobs]), _batch([job.mask for job in jobs])
+        targets, kept = self._maker(tiling).make(content, [job.guides for job in jobs], warn)
+        comparison = Comparison(
+            self.encoder, self.objective, self._weights, content, mask, targets, kept
+        )
+        if tiling.side is None and self.resources.team.size == 1:
+            return whole_evaluation(comparison, start)
+        return tiled_evaluation(comparison, start, tiling, self.resources.team)
+
     def _descend(
         self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
     ) -> None:
-        have, pieces = self.resources, scale.pieces
-        content, mask = _batch([p.content for p in pieces]), _batch([p.mask for p in pieces])
-        targets, kept = self._maker(tiling).make(
-            content, [p.guides for p in pieces], warn=scale.factor == 1
+        have, jobs = self.resources, scale.jobs
+        painted = _batch([job.beginning for job in jobs]).clone(
+            memory_format=torch.contiguous_format
         )
-        evaluation = Evaluation(
-            self.encoder,
-            self.objective,
-            self._levels,
-            content,
-            mask,
-            targets,
-            kept,
-            tiling,
-            have.team,
-        )
-        painted = _batch([p.beginning for p in pieces]).clone(memory_format=torch.contiguous_format)
+        evaluate = self._evaluation(jobs, painted, tiling, warn=scale.factor == 1)
         optimizer = self._optimizer(painted)
-        values = painted.new_zeros(len(pieces), 4)
+        values = painted.new_zeros(len(jobs), 4)
         done = [len(work.curve) for work in works]
 
         def advance() -> None:
-            terms, gradient = evaluation(painted)
+            terms, gradient = evaluate(painted)
             values.copy_(terms)
             optimizer.step(terms[:, 0], gradient)
 
         def arrived(found: list[list[float]]) -> None:
             for work, before, terms in zip(works, done, found, strict=True):
                 number = len(work.curve) - before
-                work.curve.append(LossRow(work.piece.stage, scale.factor, number, *terms))
+                work.curve.append(LossRow(work.job.stage, scale.factor, number, *terms))
                 progress(work.curve[-1])
 
         replayed = have.record and tiling.side is None and have.team.size == 1
@@ -331,12 +356,14 @@ class Engine:
         # A recording holds the memory of an evaluation.
         del step
         # Where the last step led has not been evaluated yet.
-        terms, _ = evaluation(painted)
+        terms, _ = evaluate(painted)
         optimizer.best.update(painted, terms[:, 0])
-        # In place: at the largest sizes every copy counts.
-        best = optimizer.best.picture.clamp_(0, 1).sub_(content).mul_(mask).add_(content)
-        for k, work in enumerate(works):
-            work.painted = best[k : k + 1]
+        for work, job, best in zip(
+            works, jobs, torch.split(optimizer.best.picture, 1), strict=True
+        ):
+            # In place: at the largest sizes every copy counts.
+            best.clamp_(0, 1).sub_(job.content).mul_(job.mask).add_(job.content)
+            work.painted = best
 
     def _stalled(self, totals: Sequence[float]) -> bool:
         if len(totals) <= PATIENCE:
@@ -356,37 +383,37 @@ class Engine:
 
 @dataclass
 class _Work:
-    """A piece on its way.
+    """A job on its way.
 
     Attributes:
-        piece: at full size.
+        job: at full size.
         painted: (1, 3, h, w) in [0, 1], what the scales so far have made of it.
         curve, snapshots: as `Painting`.
     """
 
-    piece: Piece
+    job: Job
     painted: Tensor
     curve: list[LossRow] = field(default_factory=list)
     snapshots: dict[int, Tensor] = field(default_factory=dict)
 
     def keep(self, shown: Tensor, count: int) -> None:
         """Keep what is painted after so many iterations, at full size."""
-        content, mask = self.piece.content, self.piece.mask
-        full = resize(shown.clamp(0, 1), self.piece.size)
+        content, mask = self.job.content, self.job.mask
+        full = resize(shown.clamp(0, 1), self.job.size)
         self.snapshots[count] = content + mask * (full - content)
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """One size of the pieces that are painted together.
+    """One size of the pictures that are painted together.
 
     Attributes:
-        pieces: of that size.
+        jobs: of that size.
         factor: what their sides have been divided by.
         iterations: to be made here.
     """
 
-    pieces: Sequence[Piece]
+    jobs: Sequence[Job]
     factor: int
     iterations: int
 

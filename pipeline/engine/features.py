@@ -3,17 +3,17 @@
 Shapes: N channels, H W height and width.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline.engine import layer_sums
-from pipeline.engine.layer_sums import Reading
+from pipeline.engine.layer_sums import Key, Reading
 from pipeline.engine.tiles import Tile, grid, halo, total_stride
 from pipeline.networks.encoder import Encoder
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.pictures.boxes import Box
 
 
@@ -36,7 +36,7 @@ class Part:
 
         Args:
             mask: (1, 1, H_l, W_l) of the whole layer; None: 1 everywhere.
-            layer: of the encoder.
+            layer: name of one of the encoder's.
         """
         if self.tile.is_whole:
             return mask
@@ -57,7 +57,7 @@ class Part:
 
         Args:
             features: (1, N, h, w), of what is seen.
-            layer: of the encoder.
+            layer: name of one of the encoder's.
             whole: (1, N, H_l, W_l), changed; None: a new one.
         """
         if self.tile.is_whole:
@@ -93,40 +93,38 @@ def deepest_of(encoder: Encoder, layers: Collection[str]) -> str:
 
 @torch.no_grad()
 def tile_features(
-    encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None
-) -> Iterator[tuple[Part, dict[str, tuple[str, Tensor]]]]:
+    encoder: PyramidEncoder, picture: Tensor, layers: Collection[Layer], side: int | None
+) -> Iterator[tuple[Part, dict[Layer, Tensor]]]:
     """Encode a picture tile by tile, without gradients.
 
     Args:
         encoder: whose layers.
         picture: (B, 3, H, W) in [0, 1]; in tiles, B is 1.
-        names: of the layers, with levels; those that the picture is too small for are left out.
+        layers: those that the picture is too small for are left out.
         side: as `Tiling.side`.
 
     Yields:
-        Each tile, and by the layer's name without its level: the name with it, and the features of
-        what the tile sees, (B, N, h, w).
+        Each tile of each level, and by layer the features of what the tile sees, (B, N, h, w).
     """
-    wanted = encoder.by_level(names)
-    last = max((level for level, layers in wanted.items() if layers), default=0)
-    for level, shown in enumerate(encoder.pyramid(picture, last + 1)):
+    wanted = encoder.by_level(layers)
+    for level, shown in enumerate(encoder.pyramid(picture, max(wanted, default=0) + 1)):
         here = encoder.encoder.sizes(*shown.shape[2:])
-        layers = {layer: name for layer, name in wanted[level].items() if layer in here}
-        if not layers:
+        names = [name for name in wanted.get(level, ()) if name in here]
+        if not names:
             continue
-        deepest = deepest_of(encoder.encoder, layers)
+        deepest = deepest_of(encoder.encoder, names)
         height, width = shown.shape[2:]
         for part in parts(encoder.encoder, height, width, deepest, side):
-            found = encoder.encoder(part.tile.seen.cut(shown), [*layers])
-            yield part, {layer: (name, found[layer]) for layer, name in layers.items()}
+            found = encoder.encoder(part.tile.seen.cut(shown), names)
+            yield part, {Layer(name, level): found[name] for name in names}
 
 
 def gram_sums(
     encoder: PyramidEncoder,
     picture: Tensor,
-    masks: Mapping[str, Sequence[Tensor | None]],
+    masks: Mapping[Layer, Mapping[Key, Tensor | None]],
     side: int | None = None,
-) -> dict[str, list[Tensor]]:
+) -> dict[Layer, dict[Key, Tensor]]:
     """Gram sums of a picture's layers (`layer_sums.read`).
 
     Args:
@@ -136,22 +134,22 @@ def gram_sums(
     Returns:
         Layer to one (N, N) a mask.
     """
-    sums: dict[str, list[Tensor]] = {}
+    sums: dict[Layer, dict[Key, Tensor]] = {}
     for part, found in tile_features(encoder, picture, [*masks], side):
-        for layer, (name, features) in found.items():
-            reading = Reading([part.units(mask, layer) for mask in masks[name]])
-            add_to(sums, name, layer_sums.read(features, reading)[1])
+        for layer, features in found.items():
+            units = {key: part.units(mask, layer.name) for key, mask in masks[layer].items()}
+            add_to(sums, layer, layer_sums.read(features, Reading(units))[1])
     return sums
 
 
 def whole_features(
-    encoder: PyramidEncoder, picture: Tensor, names: Collection[str], side: int | None = None
-) -> dict[str, Tensor]:
-    """Features of the named layers, (B, N, H_l, W_l) each; arguments as `tile_features`."""
-    whole: dict[str, Tensor] = {}
-    for part, found in tile_features(encoder, picture, names, side):
-        for layer, (name, features) in found.items():
-            whole[name] = part.put(features, layer, whole.get(name))
+    encoder: PyramidEncoder, picture: Tensor, layers: Collection[Layer], side: int | None = None
+) -> dict[Layer, Tensor]:
+    """Features of some layers, (B, N, H_l, W_l) each; arguments as `tile_features`."""
+    whole: dict[Layer, Tensor] = {}
+    for part, found in tile_features(encoder, picture, layers, side):
+        for layer, features in found.items():
+            whole[layer] = part.put(features, layer.name, whole.get(layer))
     return whole
 
 
@@ -187,23 +185,26 @@ class ContentSums:
 def content_sums(
     encoder: PyramidEncoder,
     picture: Tensor,
-    masks: Mapping[str, Sequence[Tensor | None]],
+    masks: Mapping[Layer, Mapping[Key, Tensor | None]],
     side: int | None = None,
-) -> dict[str, list[ContentSums]]:
+) -> dict[Layer, dict[Key, ContentSums]]:
     """Layer to the sums for each mask; arguments as `gram_sums`."""
-    sums: dict[str, list[ContentSums]] = {}
+    sums: dict[Layer, dict[Key, ContentSums]] = {}
     for part, found in tile_features(encoder, picture, [*masks], side):
-        for layer, (name, features) in found.items():
-            here = [ContentSums.of(features, part.mask(mask, layer)) for mask in masks[name]]
-            if name in sums:
-                here = [before + now for before, now in zip(sums[name], here, strict=True)]
-            sums[name] = here
+        for layer, features in found.items():
+            here = {
+                key: ContentSums.of(features, part.mask(mask, layer.name))
+                for key, mask in masks[layer].items()
+            }
+            before = sums.get(layer)
+            sums[layer] = here if before is None else {k: before[k] + here[k] for k in here}
     return sums
 
 
-def add_to(sums: dict[str, list[Tensor]], name: str, found: Sequence[Tensor]) -> None:
-    """Add a layer's sums to those of the same name."""
-    if name in sums:
-        found = [before + now for before, now in zip(sums[name], found, strict=True)]
+def add_to(sums: dict[Layer, dict[Key, Tensor]], layer: Layer, found: Mapping[Key, Tensor]) -> None:
+    """Add a layer's sums to those that are there."""
+    before = sums.get(layer)
+    if before is not None:
+        found = {key: before[key] + now for key, now in found.items()}
     if found:
-        sums[name] = [*found]
+        sums[layer] = dict(found)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.networks.encoder import Window
+from pipeline.networks.pyramid import Layer
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,8 @@ def _largest(mask: Tensor, window: Window) -> Tensor:
 
 
 def drop_vanishing(
-    masks: Mapping[str, Tensor], region: str, smallest: float = SMALLEST_AREA, warn: bool = True
-) -> dict[str, Tensor]:
+    masks: Mapping[Layer, Tensor], region: str, smallest: float = SMALLEST_AREA, warn: bool = True
+) -> dict[Layer, Tensor]:
     """Leave out the layers at which a region is too small to exist.
 
     The policy: where a region's mask adds up to fewer than ``smallest`` units, that layer takes no

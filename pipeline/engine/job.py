@@ -1,4 +1,4 @@
-"""Pieces: parts of a photograph that the engine paints, and the same at coarser scales."""
+"""Job: a part of a photograph that the engine paints, and the same at coarser scales."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SMALLEST_SCALE = 48
 
 
 @dataclass(frozen=True)
-class Piece:
+class Job:
     """A picture to be repainted where its mask is.
 
     Attributes:
@@ -38,17 +38,17 @@ class Piece:
 
     @property
     def beginning(self) -> Tensor:
-        """Where the optimisation begins, at the piece's size."""
+        """Where the optimisation begins, at the job's size."""
         return self.content if self.start is None else resize(self.start, self.size)
 
-    def at_scale(self, factor: int, start: Tensor) -> "Piece":
+    def at_scale(self, factor: int, start: Tensor) -> "Job":
         """The same at a fraction of its size.
 
         Args:
             factor: sides are divided by it.
             start: as the attribute.
         """
-        return Piece(
+        return Job(
             shrink(self.content, factor),
             shrink(self.mask, factor),
             _shrink_guides(self.guides, factor),
@@ -68,23 +68,23 @@ def factors(size: Sequence[int], scales: int) -> list[int]:
 
 
 def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
-    shrunk: dict[int, Tensor] = {}
+    shrunk: dict[str, Tensor] = {}
 
-    def once(picture: Tensor) -> Tensor:
-        # The same picture stays the same object, so that it is encoded once.
-        if id(picture) not in shrunk:
-            shrunk[id(picture)] = shrink(picture, factor)
-        return shrunk[id(picture)]
-
-    def style_at_scale(style: Style) -> Style:
-        mask = None if style.mask is None else once(style.mask)
-        return Style(once(style.picture), mask, style.weight)
+    def at_scale(style: Style) -> Style:
+        # A picture of several styles is shrunk once.
+        picture = shrunk.get(style.name)
+        if picture is None:
+            picture = shrink(style.picture, factor)
+        if style.name:
+            shrunk[style.name] = picture
+        mask = None if style.mask is None else shrink(style.mask, factor)
+        return Style(picture, mask, style.weight, style.name)
 
     return [
         Guide(
             guide.region,
-            [style_at_scale(style) for style in guide.styles],
-            None if guide.mask is None else once(guide.mask),
+            [at_scale(style) for style in guide.styles],
+            None if guide.mask is None else shrink(guide.mask, factor),
         )
         for guide in guides
     ]

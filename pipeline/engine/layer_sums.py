@@ -1,4 +1,4 @@
-"""Readings: what the losses take from a layer, as sums over its units.
+"""Layer sums: what the losses take from a layer, as sums over its units.
 
 A Gram matrix is a sum over units, and so is a content loss. Sums of parts of a picture add up to
 those of the whole; that is what makes tiles exact (`pipeline.engine.evaluation`).
@@ -6,8 +6,8 @@ those of the whole; that is what makes tiles exact (`pipeline.engine.evaluation`
 Shapes: B batch, N channels, H W height and width of a layer, M = B*H*W units, K regions.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -64,24 +64,29 @@ def units(mask: Tensor | None, dtype: torch.dtype) -> Units:
     return Units(index, flat[index].sqrt().to(dtype)[:, None])
 
 
+#: Tells the regions of a batch of pictures from each other: the number of the picture in it, and
+#: the number of the region in the picture.
+Key = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Reading:
     """What is taken from one layer.
 
     Attributes:
-        grams: the units of each Gram sum.
+        grams: the units of each region's Gram sum.
         content: (B, N, H, W), features that a content loss compares with; None: no such loss.
-        masks: of the content sums, (B, 1, H, W) each; None: the whole layer.
+        masks: of the regions' content sums, (B, 1, H, W) each; None: the whole layer.
         values: whether Gram sums are computed; False if only their gradients are wanted.
     """
 
-    grams: Sequence[Units] = ()
+    grams: Mapping[Key, Units] = field(default_factory=dict)
     content: Tensor | None = None
-    masks: Sequence[Tensor | None] = ()
+    masks: Mapping[Key, Tensor | None] = field(default_factory=dict)
     values: bool = True
 
 
-def read(features: Tensor, reading: Reading) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def read(features: Tensor, reading: Reading) -> tuple[Tensor, dict[Key, Tensor], dict[Key, Tensor]]:
     """Take the sums from a layer.
 
     Args:
@@ -89,14 +94,18 @@ def read(features: Tensor, reading: Reading) -> tuple[Tensor, list[Tensor], list
         reading: what to take.
 
     Returns:
-        The features, for the layers behind; with them the sums' gradients find their way back in a
+        The features, for the next layers; with them the sums' gradients find their way back in a
         single pass over the layer. For each of ``reading.grams`` the Gram sum
         ``sum_k m_k F_ik F_jk``, (N, N); for each of ``reading.masks`` the content sum
         ``sum_ik m_k (F_ik - P_ik)^2``, a scalar (Gatys et al. 2016, eq. 1 and 3, without their
         factors). The sums are float32, or float64 for such features.
     """
     out = _Read.apply(features, reading)
-    return out[0], [*out[1 : 1 + len(reading.grams)]], [*out[1 + len(reading.grams) :]]
+    count = len(reading.grams)
+    grams = dict(zip(reading.grams, out[1 : 1 + count], strict=True))
+    # Without content features there is no content sum.
+    contents = dict(zip(reading.masks, out[1 + count :], strict=bool(out[1 + count :])))
+    return out[0], grams, contents
 
 
 class _Read(torch.autograd.Function):
@@ -106,14 +115,16 @@ class _Read(torch.autograd.Function):
         exact = torch.promote_types(features.dtype, torch.float32)
         channels = features.shape[1]
         if reading.values:
-            grams = [_outer(chosen.of(rows)) for chosen in reading.grams]
+            grams = [_outer(chosen.of(rows)) for chosen in reading.grams.values()]
         else:
             empty = rows.new_zeros((), dtype=exact).expand(channels, channels)
             grams = [empty.clone() for _ in reading.grams]
         contents = []
         if reading.content is not None:
             squared = (features - reading.content).to(exact).square().sum(1, keepdim=True)
-            contents = [(squared if m is None else squared * m).sum() for m in reading.masks]
+            contents = [
+                (squared if m is None else squared * m).sum() for m in reading.masks.values()
+            ]
         ctx.reading = reading
         ctx.save_for_backward(features)
         # `view_as` would change the stride of the batch, by which libraries tell the layout.
@@ -126,7 +137,7 @@ class _Read(torch.autograd.Function):
         reading = ctx.reading
         rows = _rows(features)
         total = None
-        for chosen, upstream in zip(reading.grams, sums, strict=False):
+        for chosen, upstream in zip(reading.grams.values(), sums, strict=False):
             # d sum(dG * G) / dF_k = m_k (dG + dG^T) F_k.
             share = chosen.of(rows) @ (upstream + upstream.T).to(rows.dtype)
             if total is None and chosen.index is None:
@@ -138,13 +149,13 @@ class _Read(torch.autograd.Function):
         found = _picture(total, features)
         if reading.content is not None:
             found = found + _content_gradient(features, reading, sums[len(reading.grams) :])
-        # What comes from the layers behind may be used elsewhere, too: it is not changed in place.
+        # What comes from deeper layers may be used elsewhere, too: it is not changed in place.
         return found if gradient is None else found.add_(gradient), None
 
 
 def _content_gradient(features: Tensor, reading: Reading, sums: Sequence[Tensor]) -> Tensor:
     weight: Tensor | float = 0.0
-    for mask, upstream in zip(reading.masks, sums, strict=True):
+    for mask, upstream in zip(reading.masks.values(), sums, strict=True):
         weight = weight + 2 * (upstream if mask is None else upstream * mask)
     assert isinstance(weight, Tensor)
     assert reading.content is not None

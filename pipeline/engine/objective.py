@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from pipeline.engine import losses
+from pipeline.engine.layer_sums import Key
+from pipeline.networks.pyramid import Layer
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class Style:
         picture: (1, 3, h, w), whose Gram matrices are the target.
         mask: (1, 1, h, w), where the target's Gram matrices are taken; None: everywhere.
         weight: of its loss; several styles of a region are pursued at once, each with its own.
+        name: of the picture; styles with the same one show the same picture, which is then
+            encoded once. Empty: it stands for itself.
     """
 
     picture: Tensor
     mask: Tensor | None = None
     weight: float = 1.0
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class Objective:
     Attributes:
         kind: ``gatys`` for the paper's formulas; ``balanced`` divides each term by its target's
             energy, so that the same weights serve every photograph, style, layer and encoder.
-        style_layers: layer to weight w_l; a pyramid's levels share their layer's weight.
-        content_layers: layers of the content loss, equally weighted.
+        style_layers: layer's name to weight w_l, which the levels of a pyramid share.
+        content_layers: names of the content loss's layers, read at full size, equally weighted.
         layout_weight: of `losses.layout_loss`, which counts as content.
     """
 
@@ -76,6 +81,7 @@ class Target:
     """What one region is compared with at one scale.
 
     Attributes:
+        key: of the region in its batch of pictures.
         mask: (1, 1, H, W), the region; None: the whole picture.
         styles: weight, and layer to Gram matrix (N, N), of each style.
         gram_masks: layer to (1, 1, H_l, W_l), where the picture's Gram matrix is taken; None:
@@ -85,33 +91,33 @@ class Target:
         content_factors: layer to the content loss of one unit of squared difference, a scalar.
     """
 
+    key: Key
     mask: Tensor | None
-    styles: Sequence[tuple[float, Mapping[str, Tensor]]]
-    gram_masks: Mapping[str, Tensor | None]
-    areas: Mapping[str, float]
-    content_masks: Mapping[str, Tensor | None]
-    content_factors: Mapping[str, Tensor]
+    styles: Sequence[tuple[float, Mapping[Layer, Tensor]]]
+    gram_masks: Mapping[Layer, Tensor | None]
+    areas: Mapping[Layer, float]
+    content_masks: Mapping[Layer, Tensor | None]
+    content_factors: Mapping[Layer, Tensor]
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What the losses are made of: sums over a layer's units (`readings.read`).
+    """What the losses are made of: sums over a layer's units (`layer_sums.read`).
 
     Attributes:
-        grams: layer to the Gram sums of the targets that have the layer, in their order, picture
-            by picture.
-        contents: layer to the content sums of all targets.
+        grams: layer to the Gram sums of the regions that have the layer.
+        contents: layer to the content sums of all regions.
     """
 
-    grams: dict[str, list[Tensor]] = field(default_factory=dict)
-    contents: dict[str, list[Tensor]] = field(default_factory=dict)
+    grams: dict[Layer, dict[Key, Tensor]] = field(default_factory=dict)
+    contents: dict[Layer, dict[Key, Tensor]] = field(default_factory=dict)
 
 
 def style_terms(
     objective: Objective,
-    weights: Mapping[str, float],
+    weights: Mapping[Layer, float],
     targets: Sequence[Sequence[Target]],
-    grams: Mapping[str, Sequence[Tensor]],
+    grams: Mapping[Layer, Mapping[Key, Tensor]],
     zero: Tensor,
 ) -> Tensor:
     """The weighted style losses, (B,).
@@ -124,39 +130,40 @@ def style_terms(
         zero: a scalar, the loss of a picture without styles; one made here would have to be sent
             to the device.
     """
-    found = {layer: iter(sums) for layer, sums in grams.items()}
 
-    def term(target: Target) -> list[Tensor]:
-        parts = []
-        painted = {layer: next(found[layer]) / area for layer, area in target.areas.items()}
+    def terms(target: Target) -> list[Tensor]:
+        found = []
+        painted = {layer: grams[layer][target.key] / area for layer, area in target.areas.items()}
         for weight, wanted in target.styles:
             # A region too small for some layers keeps its strength: the others carry its weight.
             share = sum(weights.values()) / sum(weights[layer] for layer in wanted)
             for layer, gram in wanted.items():
                 distance = objective.style_distance(painted[layer], gram)
-                parts.append(weight * share * weights[layer] * distance)
-        return parts
+                found.append(weight * share * weights[layer] * distance)
+        return found
 
-    of_pictures = [[part for target in regions for part in term(target)] for regions in targets]
+    of_pictures = [[term for target in regions for term in terms(target)] for regions in targets]
     return objective.style_weight * _sums(of_pictures, zero)
 
 
 def content_terms(
     objective: Objective,
     targets: Sequence[Sequence[Target]],
-    contents: Mapping[str, Sequence[Tensor]],
+    contents: Mapping[Layer, Mapping[Key, Tensor]],
     zero: Tensor,
 ) -> Tensor:
     """The weighted content losses, (B,); ``contents`` as `Sums.contents`, others as above."""
-    found = {layer: iter(sums) for layer, sums in contents.items()}
 
-    def term(target: Target) -> list[Tensor]:
+    def terms(target: Target) -> list[Tensor]:
         count = len(target.content_factors)
-        return [target.content_factors[layer] / count * next(sums) for layer, sums in found.items()]
+        return [
+            target.content_factors[layer] / count * sums[target.key]
+            for layer, sums in contents.items()
+        ]
 
-    of_pictures = [[part for target in regions for part in term(target)] for regions in targets]
+    of_pictures = [[term for target in regions for term in terms(target)] for regions in targets]
     return objective.content_weight * _sums(of_pictures, zero)
 
 
-def _sums(parts: Sequence[Sequence[Tensor]], zero: Tensor) -> Tensor:
-    return torch.stack([torch.stack([*found]).sum() if found else zero for found in parts])
+def _sums(terms: Sequence[Sequence[Tensor]], zero: Tensor) -> Tensor:
+    return torch.stack([torch.stack([*found]).sum() if found else zero for found in terms])

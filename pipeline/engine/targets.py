@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,12 +12,15 @@ from torch import Tensor
 from pipeline.engine import losses
 from pipeline.engine.features import ContentSums, content_sums, gram_sums, whole_features
 from pipeline.engine.guides import Propagation, drop_vanishing, layer_mask
+from pipeline.engine.layer_sums import Key
 from pipeline.engine.objective import Guide, Objective, Style, Target
 from pipeline.engine.tiles import WHOLE, Tiling
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.runtime.cache import Store, digest
 
 Value = TypeVar("Value")
+#: A region, and the number of one of its styles.
+StyleKey = tuple[Key, int]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class TargetMaker:
     Attributes:
         encoder: whose features are compared.
         objective: the losses.
-        weights: layer, with its level, to w_l.
+        weights: layer to w_l.
         propagation: how masks come down to the layers for Gram matrices (`masks.layer_mask`).
         store: where targets are kept for other pictures and engines; None keeps none.
         identity: what tells the encoder from the others whose targets are kept there.
@@ -36,7 +39,7 @@ class TargetMaker:
 
     encoder: PyramidEncoder
     objective: Objective
-    weights: Mapping[str, float]
+    weights: Mapping[Layer, float]
     propagation: Propagation = "simple"
     store: Store | None = None
     identity: Hashable = None
@@ -45,7 +48,7 @@ class TargetMaker:
     @torch.no_grad()
     def make(
         self, content: Tensor, guides: Sequence[Sequence[Guide]], warn: bool
-    ) -> tuple[list[list[Target]], dict[str, Tensor]]:
+    ) -> tuple[list[list[Target]], dict[Layer, Tensor]]:
         """The targets of each picture's guides, and the content's features, if they are to be kept.
 
         Args:
@@ -54,144 +57,151 @@ class TargetMaker:
             warn: whether to say which regions are too small for which layers.
         """
         available = self.encoder.sizes(*content.shape[2:])
-        layers = [name for name in self.objective.content_layers if name in available]
-        if self.objective.content_weight == 0:
-            layers = []
+        layers: list[Layer] = []
+        if self.objective.content_weight > 0:
+            layers = [Layer(name) for name in self.objective.content_layers]
+        layers = [layer for layer in layers if layer in available]
         kept = self._kept(content, layers)
-        masks = [[self.gram_masks(guide, available, warn) for guide in found] for found in guides]
-        grams = iter(
-            self.grams(
-                [
-                    (style, [*wanted])
-                    for found, masks_found in zip(guides, masks, strict=True)
-                    for guide, wanted in zip(found, masks_found, strict=True)
-                    for style in guide.styles
-                ]
-            )
+        found = {(b, k): guide for b, own in enumerate(guides) for k, guide in enumerate(own)}
+        gram_masks = {key: self.gram_masks(guide, available, warn) for key, guide in found.items()}
+        grams = self.grams(
+            {
+                (key, number): (style, [*gram_masks[key]])
+                for key, guide in found.items()
+                for number, style in enumerate(guide.styles)
+            }
         )
-        targets = []
-        for number, found in enumerate(guides):
-            this = slice(number, number + 1)
-            content_masks = [
-                {name: self._layer_mask(guide.mask, name, "simple") for name in layers}
-                for guide in found
+        content_masks = {
+            key: {layer: self._layer_mask(guide.mask, layer, "simple") for layer in layers}
+            for key, guide in found.items()
+        }
+        factors: dict[Key, dict[Layer, Tensor]] = {}
+        for b in range(len(guides)):
+            this = slice(b, b + 1)
+            factors |= self._content_factors(
+                content[this],
+                {key: masks for key, masks in content_masks.items() if key[0] == b},
+                {layer: features[this] for layer, features in kept.items()},
+            )
+
+        def target(key: Key, guide: Guide) -> Target:
+            styles = [
+                (style.weight, grams[key, number]) for number, style in enumerate(guide.styles)
             ]
-            factors = self._content_factors(
-                content[this], content_masks, {name: own[this] for name, own in kept.items()}
+            used = {layer for _, wanted in styles for layer in wanted}
+            return Target(
+                key=key,
+                mask=guide.mask,
+                styles=[(weight, wanted) for weight, wanted in styles if wanted],
+                gram_masks=gram_masks[key],
+                areas={
+                    layer: area(mask, available[layer])
+                    for layer, mask in gram_masks[key].items()
+                    if layer in used
+                },
+                content_masks=content_masks[key],
+                content_factors=factors[key],
             )
-            targets.append(
-                [
-                    self._target(
-                        guide, masks[number][k], content_masks[k], factors[k], available, grams
-                    )
-                    for k, guide in enumerate(found)
-                ]
-            )
+
+        targets = [
+            [target((b, k), guide) for k, guide in enumerate(own)] for b, own in enumerate(guides)
+        ]
         return targets, kept
 
-    def _target(
-        self,
-        guide: Guide,
-        gram_masks: Mapping[str, Tensor | None],
-        content_masks: Mapping[str, Tensor | None],
-        content_factors: Mapping[str, Tensor],
-        available: Mapping[str, tuple[int, int]],
-        grams: Iterator[Mapping[str, Tensor]],
-    ) -> Target:
-        styles = [(style.weight, next(grams)) for style in guide.styles]
-        used = {name for _, found in styles for name in found}
-        return Target(
-            mask=guide.mask,
-            styles=[(weight, found) for weight, found in styles if found],
-            gram_masks=gram_masks,
-            areas={
-                name: area(mask, available[name])
-                for name, mask in gram_masks.items()
-                if name in used
-            },
-            content_masks=content_masks,
-            content_factors=content_factors,
-        )
-
     def gram_masks(
-        self, guide: Guide, available: Collection[str], warn: bool
-    ) -> dict[str, Tensor | None]:
+        self, guide: Guide, available: Collection[Layer], warn: bool
+    ) -> dict[Layer, Tensor | None]:
         """Where to take a region's Gram matrices, at the layers that it is large enough for."""
-        names = [name for name in self.weights if name in available]
-        return self._layer_masks(guide.mask, names, guide.region, warn)
+        layers = [layer for layer in self.weights if layer in available]
+        return self._layer_masks(guide.mask, layers, guide.region, warn)
 
-    def grams(self, asked: Sequence[tuple[Style, Sequence[str]]]) -> list[dict[str, Tensor]]:
+    def grams(
+        self, asked: Mapping[StyleKey, tuple[Style, Sequence[Layer]]]
+    ) -> dict[StyleKey, dict[Layer, Tensor]]:
         """Gram matrices of styles, at those of the layers asked for that they are large enough for.
 
         A picture that serves several regions, such as stitch's canvas, is encoded once.
         """
-        together: dict[int, list[int]] = {}
-        for number, (style, _) in enumerate(asked):
-            together.setdefault(id(style.picture), []).append(number)
-        found: dict[int, dict[str, Tensor]] = {}
-        for numbers in together.values():
-            group = [asked[number] for number in numbers]
-            picture, styles = group[0][0].picture, [style for style, _ in group]
-            key = "grams", self.propagation, *(tuple(names) for _, names in group)
+        together: dict[str | StyleKey, dict[StyleKey, tuple[Style, Sequence[Layer]]]] = {}
+        for key, (style, layers) in asked.items():
+            together.setdefault(style.name or key, {})[key] = style, layers
+        found: dict[StyleKey, dict[Layer, Tensor]] = {}
+        for group in together.values():
+            styles = [style for style, _ in group.values()]
+            wanted = tuple(tuple(layers) for _, layers in group.values())
             made = self._reused(
-                functools.partial(self._grams, group), [picture, *(s.mask for s in styles)], key
+                functools.partial(self._grams, group),
+                [styles[0].picture, *(style.mask for style in styles)],
+                ("grams", self.propagation, *wanted),
             )
-            found |= zip(numbers, made, strict=True)
-        return [found[number] for number in range(len(asked))]
+            # Kept in the order asked for; under which keys depends on who asks.
+            found |= zip(group, made, strict=True)
+        return found
 
-    def _grams(self, group: Sequence[tuple[Style, Sequence[str]]]) -> list[dict[str, Tensor]]:
-        picture = group[0][0].picture
+    def _grams(
+        self, group: Mapping[StyleKey, tuple[Style, Sequence[Layer]]]
+    ) -> list[dict[Layer, Tensor]]:
+        (picture, *_) = (style.picture for style, _ in group.values())
         available = self.encoder.sizes(*picture.shape[2:])
         masks = [
-            self._layer_masks(style.mask, [n for n in names if n in available], "of a style", False)
-            for style, names in group
+            self._layer_masks(
+                style.mask, [layer for layer in layers if layer in available], "of a style", False
+            )
+            for style, layers in group.values()
         ]
-        wanted = {name: [m[name] for m in masks if name in m] for m in masks for name in m}
+        wanted = {
+            layer: {(0, k): own[layer] for k, own in enumerate(masks) if layer in own}
+            for own in masks
+            for layer in own
+        }
         sums = gram_sums(self.encoder, picture, wanted, self.tiling.side)
-        found = {name: iter(grams) for name, grams in sums.items()}
         return [
-            {name: next(found[name]) / area(mask, available[name]) for name, mask in m.items()}
-            for m in masks
+            {layer: sums[layer][0, k] / area(mask, available[layer]) for layer, mask in own.items()}
+            for k, own in enumerate(masks)
         ]
 
     def _content_factors(
         self,
         content: Tensor,
-        masks: Sequence[Mapping[str, Tensor | None]],
-        kept: Mapping[str, Tensor],
-    ) -> list[dict[str, Tensor]]:
-        """For each region, what its content sums are multiplied with."""
-        layers = [*masks[0]]
+        masks: Mapping[Key, Mapping[Layer, Tensor | None]],
+        kept: Mapping[Layer, Tensor],
+    ) -> dict[Key, dict[Layer, Tensor]]:
+        """For each region of a picture, what its content sums are multiplied with."""
+        layers = dict.fromkeys(layer for found in masks.values() for layer in found)
         if self.objective.kind == "gatys":
-            return [dict.fromkeys(layers, content.new_tensor(0.5)) for _ in masks]
-        wanted = {layer: [mask[layer] for mask in masks] for layer in layers}
+            half = content.new_tensor(0.5)
+            return {key: dict.fromkeys(found, half) for key, found in masks.items()}
+        wanted = {layer: {key: found[layer] for key, found in masks.items()} for layer in layers}
         sums = {
-            layer: [ContentSums.of(kept[layer], mask) for mask in wanted.pop(layer)]
+            layer: {key: ContentSums.of(kept[layer], mask) for key, mask in wanted[layer].items()}
             for layer in layers
             if layer in kept
         }
-        if wanted:
-            sums |= content_sums(self.encoder, content, wanted, self.tiling.side)
-        energies = {
-            layer: [losses.content_energy(s.weight, s.first, s.second) for s in found]
-            for layer, found in sums.items()
-        }
-        return [{layer: 1 / energies[layer][k] for layer in layers} for k in range(len(masks))]
+        again = {layer: found for layer, found in wanted.items() if layer not in kept}
+        if again:
+            sums |= content_sums(self.encoder, content, again, self.tiling.side)
 
-    def _kept(self, content: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        def factor(of: ContentSums) -> Tensor:
+            return 1 / losses.content_energy(of.weight, of.first, of.second)
+
+        return {
+            key: {layer: factor(sums[layer][key]) for layer in found}
+            for key, found in masks.items()
+        }
+
+    def _kept(self, content: Tensor, layers: Sequence[Layer]) -> dict[Layer, Tensor]:
         """The content's features, of layers that are not computed in tiles."""
         if self.tiling.side is not None:
-            layers = [name for name in layers if self._is_behind(name)]
+            layers = [layer for layer in layers if self._is_whole(layer)]
         return self._reused(
             lambda: whole_features(self.encoder, content, layers, self.tiling.side),
             [content],
             ("content", *layers),
         )
 
-    def _is_behind(self, name: str) -> bool:
-        """Whether a layer is computed whole, behind those in tiles."""
-        (layers,) = filter(None, self.encoder.by_level([name]).values())
-        position = self.encoder.encoder.index[next(iter(layers))]
+    def _is_whole(self, layer: Layer) -> bool:
+        """Whether a layer is computed whole, after those in tiles."""
+        position = self.encoder.encoder.index[layer.name]
         return self.tiling.stop is not None and position >= self.tiling.stop
 
     def _reused(
@@ -204,19 +214,20 @@ class TargetMaker:
         return self.store.get((self.identity, digests, key), make)
 
     def _layer_mask(
-        self, mask: Tensor | None, name: str, propagation: Propagation
+        self, mask: Tensor | None, layer: Layer, propagation: Propagation
     ) -> Tensor | None:
         if mask is None:
             return None
-        return layer_mask(mask, self.encoder.windows(name), propagation)
+        return layer_mask(mask, self.encoder.windows(layer), propagation)
 
     def _layer_masks(
-        self, mask: Tensor | None, names: Sequence[str], region: str, warn: bool
-    ) -> dict[str, Tensor | None]:
+        self, mask: Tensor | None, layers: Sequence[Layer], region: str, warn: bool
+    ) -> dict[Layer, Tensor | None]:
         if mask is None:
-            return dict.fromkeys(names)
+            return dict.fromkeys(layers)
         masks = {
-            name: layer_mask(mask, self.encoder.windows(name), self.propagation) for name in names
+            layer: layer_mask(mask, self.encoder.windows(layer), self.propagation)
+            for layer in layers
         }
         return dict(drop_vanishing(masks, region, warn=warn))
 

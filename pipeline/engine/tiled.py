@@ -1,215 +1,278 @@
-"""Levels: a picture of the pyramid, its first layers tile by tile and those behind whole.
+"""Tiled evaluation: the losses of a picture and their gradient, in exact tiles.
 
-A level is read twice, as `evaluation` says: first for the Gram sums, without gradients;
-then, tile by tile again, for the gradient, once the losses have one with respect to the sums.
+The picture is read twice. First without gradients: the Gram sums of all tiles add up to those of
+the picture, and the style loss has a gradient with respect to them. Then with gradients, that one
+as the upstream gradient of every tile. What is computed is the gradient of the whole picture's
+loss, not of the tiles' own, so neither seams nor shifts of style can arise, and only one tile's
+features are held in memory.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pipeline.engine import layer_sums
-from pipeline.engine.features import Part, add_to, parts
+from pipeline.engine import losses
+from pipeline.engine.evaluation import (
+    RANGE_WEIGHT,
+    Comparison,
+    Evaluate,
+    Wanted,
+    feature_terms,
+    layout_terms,
+    layouts_of,
+    read_layers,
+    with_range_penalty,
+)
+from pipeline.engine.features import Part, parts
 from pipeline.engine.layer_sums import Reading
-from pipeline.engine.objective import Sums
+from pipeline.engine.objective import Sums, content_terms
 from pipeline.engine.tiles import Tiling
 from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import Layer
 from pipeline.pictures.boxes import Box
-from pipeline.runtime.distributed import Team
+from pipeline.pictures.color import LUMA, luminance
+from pipeline.runtime.distributed import ALONE, Team
+
+#: Rows of a picture whose variation is taken at once.
+_BAND = 256
 
 #: Cuts a box out of a picture.
 Cut = Callable[[Box], Tensor]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the losses want of the layers; these are named with their levels.
+def tiled_evaluation(
+    comparison: Comparison, start: Tensor, tiling: Tiling, team: Team = ALONE
+) -> Evaluate:
+    """How to evaluate one picture in tiles.
+
+    Args:
+        comparison: of a batch of one picture; content features that are not kept are computed
+            again, tile by tile.
+        start: (1, 3, H, W), as `evaluation.whole_evaluation`.
+        tiling: how the picture is cut.
+        team: processes that share the tiles out.
+    """
+    wanted = Wanted.of(comparison)
+    height, width = comparison.content.shape[2:]
+    plans = [
+        plan_of(comparison, wanted, level, (height >> level, width >> level), tiling, team)
+        for level in wanted.names
+    ]
+    layouts = layouts_of(comparison)
+    zero = comparison.mask.new_zeros(())
+
+    def content_loss(sums: Sums) -> Tensor:
+        return content_terms(comparison.objective, comparison.targets, sums.contents, zero)[0]
+
+    @torch.no_grad()
+    def terms(painted: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 3), as `evaluation.Evaluate` without the total; and the gradient of their sum."""
+        # Whole pictures are large here: as few as can be are held, and none kept by autograd.
+        smaller = _smaller_levels(comparison, painted, max(wanted.names, default=0))
+        sizes = [(height, width), *(tuple(shown.shape[2:]) for shown in smaller)]
+        cuts: list[Cut] = [functools.partial(_part_shown, comparison, painted)]
+        cuts += [functools.partial(_cut, picture) for picture in smaller]
+        contents = _content_pictures(comparison, wanted)
+        levels = [_Level(plan, cuts[plan.level], contents.get(plan.level)) for plan in plans]
+        for level in levels:
+            level.read_tiles()
+        team.add_up([gram for level in levels for gram in level.grams()])
+        sums = Sums()
+        with torch.enable_grad():
+            for level in levels:
+                level.read_whole(sums)
+            found = feature_terms(comparison, sums, zero)
+            if found.requires_grad:
+                found.sum().backward()  # type: ignore[no-untyped-call]
+            pairs = [level.gradient(content_loss) for level in levels]
+        del levels
+        team.add_up([tensor for pair in pairs for tensor in pair])
+        found = found.detach()
+        found[0, 0] += sum(content for _, content in pairs)
+        gradients = {plan.level: gradient for plan, (gradient, _) in zip(plans, pairs, strict=True)}
+        del pairs
+        gradient = _finest(comparison, gradients, sizes)
+        found += _pixel_terms_by_bands(comparison, layouts, painted, gradient)
+        return found, gradient.mul_(comparison.mask)
+
+    range_weight = RANGE_WEIGHT * terms(start)[0].sum(1) / start[0].numel()
+
+    def evaluate(painted: Tensor) -> tuple[Tensor, Tensor]:
+        return with_range_penalty(painted, *terms(painted), range_weight, _BAND)
+
+    return evaluate
+
+
+@dataclass
+class Plan:
+    """How one level of the pyramid is read: its first layers in tiles, the others whole.
 
     Attributes:
         encoder: of every level.
-        gram_masks: layer to where its Gram sums are taken, (B, 1, H_l, W_l) each; None: everywhere.
-        content_masks: layer to where its content sums are taken, in the same way.
-        kept: layer to the content's features, (B, N, H_l, W_l), where these are held in memory.
+        wanted: what is read.
+        level: its number.
+        size: rows and columns of its picture.
+        team: processes that share the tiles out.
+        stop: position of the first layer that is computed whole.
+        first: the layers that are read in tiles.
+        others: the layers that are read whole, after them.
+        border: name of the last layer in tiles.
+        tiles: of the level's picture, this process's.
+        kept: layer to the content's features that are held in memory.
     """
 
     encoder: Encoder
-    gram_masks: Mapping[str, Sequence[Tensor | None]]
-    content_masks: Mapping[str, Sequence[Tensor | None]]
-    kept: Mapping[str, Tensor]
-
-    def kept_of(self, names: Mapping[str, str]) -> dict[str, Tensor]:
-        """The content's features that are held, by the layers' names without level.
-
-        Args:
-            names: those names to those with it.
-        """
-        return {layer: self.kept[name] for layer, name in names.items() if name in self.kept}
+    wanted: Wanted
+    level: int
+    size: tuple[int, int]
+    team: Team
+    stop: int
+    first: Sequence[Layer]
+    others: Sequence[Layer]
+    border: str
+    tiles: Sequence[Part]
+    kept: Mapping[Layer, Tensor]
+    _readings: dict[tuple[int, bool], dict[str, Reading]] = field(default_factory=dict)
 
     def readings(
-        self,
-        part: Part,
-        names: Mapping[str, str],
-        contents: Mapping[str, Tensor],
-        values: bool = True,
+        self, number: int, contents: Mapping[Layer, Tensor], values: bool
     ) -> dict[str, Reading]:
-        """What is taken from each layer of a part.
+        """What is taken from the first layers of a tile, by the layers' names.
+
+        Finding a mask's units makes the process wait for the device, and masks never change; so on
+        a device they are found once.
 
         Args:
-            part: of a level.
-            names: of the layers, without level to with it.
-            contents: layer to the content's features there; without them no content sums.
-            values: as `Reading.values`.
+            number: of the tile.
+            contents, values: as `Wanted.readings`.
         """
-        return {
-            layer: Reading(
-                [part.units(mask, layer) for mask in self.gram_masks.get(name, [])],
-                contents.get(layer),
-                [part.mask(mask, layer) for mask in self.content_masks.get(name, [])]
-                if layer in contents
-                else [],
-                values,
+        part = self.tiles[number]
+        if self.encoder.mean.device.type == "cpu":
+            return self.wanted.readings(part, self.first, contents, values)
+        if (number, values) not in self._readings:
+            self._readings[number, values] = self.wanted.readings(
+                part, self.first, contents, values
             )
-            for layer, name in names.items()
+        return {
+            layer.name: Reading(found.grams, contents.get(layer), found.masks, found.values)
+            for layer in self.first
+            for found in [self._readings[number, values][layer.name]]
         }
 
 
-@dataclass(frozen=True)
-class Share:
-    """How tiles are cut and shared out.
-
-    Attributes:
-        tiling: how pictures are cut.
-        team: processes that share the tiles out.
-        content_loss: content sums, layer to those of all regions, to a scalar.
-    """
-
-    tiling: Tiling
-    team: Team
-    content_loss: Callable[[Mapping[str, Sequence[Tensor]]], Tensor]
-
-
-def read_layers(
-    encoder: Encoder,
-    features: Tensor,
-    taken: Mapping[str, Reading],
-    names: Mapping[str, str],
-    sums: Sums,
-    start: int = 0,
-    stop: int | None = None,
-) -> Tensor:
-    """Read layers, of which ``start`` takes the features, and add their sums.
-
-    Args:
-        encoder, features, start, stop: as `Encoder.read`.
-        taken: layer to what is taken there.
-        names: layer to its name with the level, under which its sums are added.
-        sums: changed.
-    """
-
-    def reader(layer: str, hidden: Tensor) -> Tensor:
-        hidden, grams, contents = layer_sums.read(hidden, taken[layer])
-        add_to(sums.grams, names[layer], grams)
-        add_to(sums.contents, names[layer], contents)
-        return hidden
-
-    return encoder.read(features, [*taken], reader, start, stop)
+def plan_of(
+    comparison: Comparison,
+    wanted: Wanted,
+    level: int,
+    size: tuple[int, int],
+    tiling: Tiling,
+    team: Team,
+) -> Plan:
+    """How a level with something to read is read; arguments as `tiled_evaluation` and `Plan`."""
+    encoder = comparison.encoder.encoder
+    layers = [Layer(name, level) for name in wanted.names[level]]
+    position = encoder.index
+    last = max(position[layer.name] for layer in layers) + 1
+    # With several processes nobody has a whole layer.
+    stop = last if tiling.stop is None or team.size > 1 else min(tiling.stop, last)
+    border = next(name for name, place in position.items() if place == stop - 1)
+    return Plan(
+        encoder,
+        wanted,
+        level,
+        size,
+        team,
+        stop,
+        [layer for layer in layers if position[layer.name] < stop],
+        [layer for layer in layers if position[layer.name] >= stop],
+        border,
+        team.share(parts(encoder, *size, border, tiling.side)),
+        comparison.kept,
+    )
 
 
-class Level:
-    """One level's picture: its first layers in tiles, those behind `Tiling.stop` whole.
+class _Level:
+    """One level's picture on its way through an evaluation.
 
     Args:
-        wanted: what is read.
-        names: the encoder's layers that are read, each with its name on this level.
+        plan: how it is read.
         cut: a part of the level's picture.
-        size: rows and columns of it.
         content: (1, 3, h, w), the same of the content; None: its features are kept, or not wanted.
-        share: how the tiles are cut and shared out.
     """
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        names: Mapping[str, str],
-        cut: Cut,
-        size: tuple[int, ...],
-        content: Tensor | None,
-        share: Share,
-    ) -> None:
-        self._wanted, self._cut, self._content, self._share = wanted, cut, content, share
-        self._height, self._width = size
-        self._encoder = encoder = wanted.encoder
-        stop, position = share.tiling.stop, encoder.index
-        if share.team.size > 1:
-            stop = None  # Nobody has a whole layer.
-        last = max(position[layer] for layer in names) + 1
-        # Whether there are layers behind.
-        self._stop = last if stop is None else min(stop, last)
-        self._first = {layer: n for layer, n in names.items() if position[layer] < self._stop}
-        self._behind = {layer: n for layer, n in names.items() if position[layer] >= self._stop}
-        self._border = next(layer for layer, p in position.items() if p == self._stop - 1)
-        self._parts = parts(encoder, self._height, self._width, self._border, share.tiling.side)
+    def __init__(self, plan: Plan, cut: Cut, content: Tensor | None) -> None:
+        self._plan, self._cut, self._content = plan, cut, content
+        zeros = plan.encoder.mean.new_zeros
+        masks = plan.wanted.gram_masks
         # Zeros, so that a process without a tile of this level has sums, too.
-        masks = wanted.gram_masks
         self._sums = Sums(
             {
-                name: [encoder.mean.new_zeros([encoder.channels(layer)] * 2) for _ in masks[name]]
-                for layer, name in self._first.items()
-                if name in masks
+                layer: {key: zeros([plan.encoder.channels(layer.name)] * 2) for key in masks[layer]}
+                for layer in plan.first
+                if layer in masks
             }
         )
         self._boundary: Tensor | None = None
 
     def grams(self) -> list[Tensor]:
         """The Gram sums of the first layers."""
-        return [gram for grams in self._sums.grams.values() for gram in grams]
+        return [gram for grams in self._sums.grams.values() for gram in grams.values()]
 
     @torch.no_grad()
     def read_tiles(self) -> None:
         """Add up the Gram sums of the first layers."""
-        for part in self._share.team.share(self._parts):
-            taken = self._wanted.readings(part, self._first, {})
+        plan = self._plan
+        for number, part in enumerate(plan.tiles):
+            taken = plan.readings(number, {}, values=True)
             features = self._read(self._cut(part.tile.seen), taken, self._sums)
-            if self._behind:
-                self._boundary = part.put(features, self._border, self._boundary)
+            if plan.others:
+                self._boundary = part.put(features, plan.border, self._boundary)
         for gram in self.grams():
             gram.requires_grad_()
 
     def _read(self, picture: Tensor, taken: Mapping[str, Reading], sums: Sums) -> Tensor:
-        features = self._encoder.normalise(picture)
-        return read_layers(self._encoder, features, taken, self._first, sums, 0, self._stop)
+        plan = self._plan
+        features = plan.encoder.normalise(picture)
+        return read_layers(plan.encoder, features, taken, plan.level, sums, 0, plan.stop)
 
     def read_whole(self, sums: Sums) -> None:
-        """Read the layers behind, with gradients; add everything to ``sums``."""
+        """Read the other layers, with gradients; add everything to ``sums``."""
+        plan = self._plan
         sums.grams.update(self._sums.grams)
         if self._boundary is None:
             return
         self._boundary.requires_grad_()
-        (part,) = parts(self._encoder, self._height, self._width, self._border, None)
-        taken = self._wanted.readings(part, self._behind, self._wanted.kept_of(self._behind))
-        read_layers(self._encoder, self._boundary, taken, self._behind, sums, self._stop, None)
+        (part,) = parts(plan.encoder, *plan.size, plan.border, None)
+        taken = plan.wanted.readings(part, plan.others, plan.kept)
+        read_layers(plan.encoder, self._boundary, taken, plan.level, sums, plan.stop, None)
 
-    def gradient(self) -> tuple[Tensor, Tensor]:
-        """The gradient with respect to the picture, and the first layers' content loss."""
-        total = self._encoder.mean.new_zeros(1, 3, self._height, self._width)
+    def gradient(self, content_loss: Callable[[Sums], Tensor]) -> tuple[Tensor, Tensor]:
+        """The gradient with respect to the picture, and the first layers' content loss.
+
+        Args:
+            content_loss: a scalar, what some sums have of the only picture's content term.
+        """
+        plan = self._plan
+        total = plan.encoder.mean.new_zeros(1, 3, *plan.size)
         content = total.new_zeros(())
-        for part in self._share.team.share(self._parts):
+        for number, part in enumerate(plan.tiles):
             box = part.tile.seen
             shown = self._cut(box).detach().requires_grad_()
             sums = Sums()
-            features = self._read(shown, self._again(part), sums)
-            share = self._share.content_loss(sums.contents)
+            features = self._read(shown, self._again(number), sums)
+            share = content_loss(sums)
             # A level without a content layer has no share in that loss.
             ends, upstream = (
                 ([share], [torch.ones_like(share)]) if share.requires_grad else ([], [])
             )
-            for name, grams in sums.grams.items():
-                ends += grams
-                upstream += [_gradient_of(gram) for gram in self._sums.grams[name]]
+            for layer, grams in sums.grams.items():
+                ends += grams.values()
+                upstream += [_gradient_of(gram) for gram in self._sums.grams[layer].values()]
             if self._boundary is not None:
-                there, here = part.boxes(self._border)
+                there, here = part.boxes(plan.border)
                 back = torch.zeros_like(features)
                 here.cut(back)[:] = there.cut(_gradient_of(self._boundary))
                 ends.append(features)
@@ -219,15 +282,107 @@ class Level:
             content = content + share.detach()
         return total, content
 
-    def _again(self, part: Part) -> dict[str, Reading]:
+    def _again(self, number: int) -> dict[str, Reading]:
         """Readings for the second time: gradients of Gram sums, and content sums."""
-        masks = self._wanted.content_masks
-        wanted = [layer for layer, name in self._first.items() if name in masks]
-        contents: Mapping[str, Tensor] = {}
-        if wanted and self._content is not None:
+        plan = self._plan
+        names = [layer.name for layer in plan.first if layer in plan.wanted.content_masks]
+        contents: dict[Layer, Tensor] = {}
+        if names and self._content is not None:
             with torch.no_grad():
-                contents = self._encoder(part.tile.seen.cut(self._content), wanted)
-        return self._wanted.readings(part, self._first, contents, values=False)
+                seen = plan.tiles[number].tile.seen
+                found = plan.encoder(seen.cut(self._content), names)
+            contents = {Layer(name, plan.level): features for name, features in found.items()}
+        return plan.readings(number, contents, values=False)
+
+
+def _part_shown(comparison: Comparison, painted: Tensor, box: Box) -> Tensor:
+    """What is shown inside a box: painted inside the mask, else content."""
+    content = box.cut(comparison.content)
+    return (box.cut(painted) - content).mul_(box.cut(comparison.mask)).add_(content)
+
+
+def _smaller_levels(comparison: Comparison, painted: Tensor, last: int) -> list[Tensor]:
+    """What is shown on the levels from the second to the last, as far as there are any."""
+    if last == 0:
+        return []
+    height, width = painted.shape[2:]
+
+    def rows(first: int, behind: int) -> Tensor:
+        return _part_shown(comparison, painted, Box(first, 0, behind, width))
+
+    second = comparison.encoder.halved_by_bands(rows, height, width, _BAND)
+    return [] if second is None else comparison.encoder.pyramid(second, last)
+
+
+def _finest(
+    comparison: Comparison, gradients: dict[int, Tensor], sizes: Sequence[tuple[int, ...]]
+) -> Tensor:
+    """The gradient with respect to the full size, of those with respect to the levels."""
+    zeros = comparison.mask.new_zeros
+    for level in range(len(sizes) - 1, 0, -1):
+        coarse = gradients.pop(level, None)
+        if coarse is None:
+            continue
+        if level - 1 not in gradients:
+            gradients[level - 1] = zeros(1, 3, *sizes[level - 1])
+        comparison.encoder.add_finer_gradient(gradients[level - 1], coarse)
+    return gradients[0] if gradients else zeros(1, 3, *sizes[0])
+
+
+def _pixel_terms_by_bands(
+    comparison: Comparison,
+    layouts: Sequence[Sequence[losses.Layout]],
+    painted: Tensor,
+    gradient: Tensor,
+) -> Tensor:
+    """As `evaluation.pixel_terms`, by bands of rows; adds their gradient to ``gradient``.
+
+    Args:
+        comparison, layouts: as there.
+        painted: (1, 3, H, W).
+        gradient: (1, 3, H, W), with respect to what is shown.
+    """
+    goal, none = comparison.objective, painted.new_zeros(1)
+    layout, variation = none, none
+    if layouts:
+        luma = torch.empty_like(comparison.mask)
+        for box in _bands(painted):
+            box.cut(luma)[:] = luminance(_part_shown(comparison, painted, box))
+        luma.requires_grad_()
+        with torch.enable_grad():
+            layout = layout_terms(layouts, luma)
+            (found,) = torch.autograd.grad(goal.layout_weight * layout.sum(), luma)
+        for channel, weight in enumerate(LUMA):
+            gradient[:, channel : channel + 1].add_(found, alpha=weight)
+    weights = losses.variation_weights(comparison.mask)
+    for box in _bands(painted):
+        part = _part_shown(comparison, painted, box).requires_grad_()
+        with torch.enable_grad():
+            sums = losses.variation_sums(part, box.cut(comparison.mask), _BAND)
+            share = (sums / weights).sum(0)
+            (found,) = torch.autograd.grad(goal.tv_weight * share.sum(), part)
+        box.cut(gradient).add_(found)
+        variation = variation + share.detach()
+    layout = goal.layout_weight * layout.detach()
+    return torch.stack([layout, none, goal.tv_weight * variation], dim=1)
+
+
+def _content_pictures(comparison: Comparison, wanted: Wanted) -> dict[int, Tensor]:
+    """The content on each level where features of it are computed again for every tile."""
+    again = [layer for layer in wanted.content_masks if layer not in comparison.kept]
+    levels = comparison.encoder.by_level(again)
+    pictures = comparison.encoder.pyramid(comparison.content, max(levels, default=0) + 1)
+    return {level: pictures[level] for level in levels}
+
+
+def _bands(picture: Tensor) -> list[Box]:
+    """Bands of `_BAND` rows, each with the first row of the next one."""
+    height, width = picture.shape[2:]
+    return [Box(top, 0, min(height, top + _BAND + 1), width) for top in range(0, height, _BAND)]
+
+
+def _cut(picture: Tensor, box: Box) -> Tensor:
+    return box.cut(picture)
 
 
 def _gradient_of(tensor: Tensor) -> Tensor:

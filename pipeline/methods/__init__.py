@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.engine import Engine, Painting
-from pipeline.engine.job import Piece
+from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.pictures.boxes import Box, surroundings
@@ -60,12 +60,12 @@ class Scene:
             self, masks={region: self.masks[region]}, styles={region: self.styles[region]}
         )
 
-    def piece(self, box: Box, guides: Sequence[Guide], stage: str) -> Piece:
+    def job(self, box: Box, guides: Sequence[Guide], stage: str) -> Job:
         """What is to be painted inside a box, towards guides that are cut to it."""
         union = box.cut(self.union)
         if self.free and float(union.min()) < 1:
             guides = [*guides, Guide("free", [], 1 - union)]
-        return Piece(
+        return Job(
             box.cut(self.content),
             torch.ones_like(union) if self.free else union,
             guides,
@@ -124,9 +124,9 @@ def paint_at_once(
     stage: str,
     progress: Progress,
 ) -> Stylized:
-    """One optimisation for all regions of a scene; arguments as `Scene.piece`."""
+    """One optimisation for all regions of a scene; arguments as `Scene.job`."""
     start = time.monotonic()
-    painting = scene.placed(engine.paint(scene.piece(box, guides, stage), progress), box)
+    painting = scene.placed(engine.paint(scene.job(box, guides, stage), progress), box)
     share = (time.monotonic() - start) / len(scene.masks)
     return Stylized(
         dict.fromkeys(scene.masks, painting.picture),

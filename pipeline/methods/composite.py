@@ -43,12 +43,12 @@ def composite(
     seconds: dict[str, float] = {}
     for regions in together.values():
         start = time.monotonic()
-        pieces = []
+        jobs = []
         for region in regions:
             mask = boxes[region].cut(scene.masks[region]) if gram == "masked" else None
             guide = Guide(region, scene.styles[region], mask)
-            pieces.append(alone[region].piece(boxes[region], [guide], region))
-        found = engine.paint_together(pieces, progress)
+            jobs.append(alone[region].job(boxes[region], [guide], region))
+        found = engine.paint_together(jobs, progress)
         share = (time.monotonic() - start) / len(regions)
         for region, painting in zip(regions, found, strict=True):
             paintings[region] = scene.placed(painting, boxes[region])

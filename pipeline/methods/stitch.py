@@ -57,7 +57,7 @@ def stitch(
             Guide(
                 region,
                 [
-                    Style(cut[k], box.cut(canvases[k].masks[region]), style.weight)
+                    Style(cut[k], box.cut(canvases[k].masks[region]), style.weight, f"canvas {k}")
                     for k, style in enumerate(scene.styles[region])
                 ],
                 box.cut(mask),

@@ -1,6 +1,7 @@
 """Features of a picture at several sizes: an encoder on a Gaussian pyramid."""
 
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,27 @@ _SMALLEST_LEVEL = 16
 _HALVING = Window(kernel=4, stride=2, padding=1)
 
 
+class Layer(NamedTuple):
+    """A layer of an encoder that is read on one level of a pyramid.
+
+    Attributes:
+        name: of the encoder's layer, such as ``relu3_1``.
+        level: 0 for the picture itself, 1 for half its size, and so on.
+    """
+
+    name: str
+    level: int = 0
+
+    def __str__(self) -> str:
+        """``relu3_1`` at full size, ``relu3_1/2`` and ``relu3_1/4`` below."""
+        return self.name if self.level == 0 else f"{self.name}/{2**self.level}"
+
+
 class PyramidEncoder(nn.Module):
     """Reads an encoder's layers on a Gaussian pyramid of the picture.
 
     A shallow encoder sees a few pixels around each unit; on the picture at half and quarter size
-    the same layers see long strokes and large shapes. Layers are named ``relu3_1`` at full size
-    and ``relu3_1/2``, ``relu3_1/4`` ... below. With ``levels=1`` this is the encoder itself.
+    the same layers see long strokes and large shapes. With ``levels=1`` this is the encoder itself.
 
     Args:
         encoder: the network.
@@ -30,23 +46,22 @@ class PyramidEncoder(nn.Module):
         self.encoder = encoder
         self.levels = levels
 
-    def names(self, layer: str) -> list[str]:
-        """The names of one encoder layer on all levels, from full size down."""
-        return [layer if level == 0 else f"{layer}/{2**level}" for level in range(self.levels)]
+    def layers(self, name: str) -> list[Layer]:
+        """One encoder layer on all levels, from full size down."""
+        return [Layer(name, level) for level in range(self.levels)]
 
-    def forward(self, picture: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Features of the named layers; as `Encoder.forward`, names with level as above.
+    def forward(self, picture: Tensor, layers: Collection[Layer]) -> dict[Layer, Tensor]:
+        """Features of some layers; as `Encoder.forward`.
 
         Levels at which the picture is smaller than 16 pixels on a side are left out.
         """
-        found: dict[str, Tensor] = {}
+        found: dict[Layer, Tensor] = {}
         wanted = self.by_level(layers)
-        deepest = max((level for level, names in wanted.items() if names), default=0)
-        for level, shown in enumerate(self.pyramid(picture, deepest + 1)):
-            if names := wanted[level]:
-                features = self.encoder(shown, [*names])
-                found |= {names[layer]: tensor for layer, tensor in features.items()}
-        return {name: found[name] for name in layers if name in found}
+        for level, shown in enumerate(self.pyramid(picture, max(wanted, default=0) + 1)):
+            if level in wanted:
+                features = self.encoder(shown, wanted[level])
+                found |= {Layer(name, level): tensor for name, tensor in features.items()}
+        return {layer: found[layer] for layer in layers if layer in found}
 
     def pyramid(self, picture: Tensor, levels: int | None = None) -> list[Tensor]:
         """The picture at all sizes that it is large enough for, (B, 3, H, W) first.
@@ -100,30 +115,29 @@ class PyramidEncoder(nn.Module):
         _add_doubled(columns, gradient / 8, 3)
         _add_doubled(total, columns.div_(8), 2)
 
-    def by_level(self, names: Collection[str]) -> dict[int, dict[str, str]]:
-        """Level to the encoder's layers wanted there, each with its name on that level."""
-        wanted: dict[int, dict[str, str]] = {level: {} for level in range(self.levels)}
-        for name in names:
-            layer, level = _split(name)
-            wanted[level][layer] = name
-        return wanted
+    def by_level(self, layers: Collection[Layer]) -> dict[int, list[str]]:
+        """Level to the names of the layers that are wanted there, of the levels that have some."""
+        found = {
+            level: [layer.name for layer in layers if layer.level == level]
+            for level in range(self.levels)
+        }
+        return {level: names for level, names in found.items() if names}
 
-    def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
+    def sizes(self, height: int, width: int) -> dict[Layer, tuple[int, int]]:
         """Rows and columns of the layers on all levels; as `Encoder.sizes`."""
-        found: dict[str, tuple[int, int]] = {}
+        found: dict[Layer, tuple[int, int]] = {}
         for level in range(self.levels):
             if level > 0:
                 height, width = (side // 2 for side in (height, width))
                 if min(height, width) < _SMALLEST_LEVEL:
                     break
-            for layer, size in self.encoder.sizes(height, width).items():
-                found[layer if level == 0 else f"{layer}/{2**level}"] = size
+            for name, size in self.encoder.sizes(height, width).items():
+                found[Layer(name, level)] = size
         return found
 
-    def windows(self, name: str) -> list[Window]:
-        """The windows between the picture and the named layer (`Encoder.windows`)."""
-        layer, level = _split(name)
-        return [_HALVING] * level + self.encoder.windows(layer)
+    def windows(self, layer: Layer) -> list[Window]:
+        """The windows between the picture and a layer (`Encoder.windows`)."""
+        return [_HALVING] * layer.level + self.encoder.windows(layer.name)
 
 
 def _halved(picture: Tensor, axis: int) -> Tensor:
@@ -149,8 +163,3 @@ def _add_doubled(result: Tensor, gradient: Tensor, axis: int) -> None:
     total[1 : end - 2 : 2].add_(given[1:])
     total[2:end:2].add_(given[:-1])
     total[len(total) - 1].add_(given[-1])
-
-
-def _split(name: str) -> tuple[str, int]:
-    layer, _, factor = name.partition("/")
-    return layer, (int(factor).bit_length() - 1 if factor else 0)

@@ -6,13 +6,13 @@ import torch
 from pipeline.engine import budget
 from pipeline.engine.tiles import WHOLE, Tiling
 from pipeline.networks.encoder import Encoder
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from tests.conftest import tiny_features
 
 CPU = torch.device("cpu")
 
 
-LAYERS = ["relu1_1", "relu2_1"]
+LAYERS = [Layer("relu1_1"), Layer("relu2_1")]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_bytes_by_hand(encoder: PyramidEncoder) -> None:
     on_the_way = 4 * 6 * 4 * 64 * 32
     assert budget.feature_bytes(encoder, 64, 32, LAYERS) == kept + on_the_way
     # Nothing behind the deepest layer is computed.
-    assert budget.feature_bytes(encoder, 64, 32, ["relu1_1"]) == 6 * 4 * 64 * 32 * 5
+    assert budget.feature_bytes(encoder, 64, 32, LAYERS[:1]) == 6 * 4 * 64 * 32 * 5
 
 
 def tiling(

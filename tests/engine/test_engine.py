@@ -2,18 +2,23 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import evaluation, losses
+from pipeline.engine import losses
 from pipeline.engine.engine import Descent, Engine, Resources
-from pipeline.engine.job import Piece
+from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
+from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Objective, Style
+from pipeline.engine.tiled import tiled_evaluation
+from pipeline.engine.tiles import Tiling
 from pipeline.errors import UserError
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.runtime.distributed import Team
 
 
 def objective(kind: str = "balanced", style_weight: float = 10.0) -> Objective:
@@ -37,7 +42,7 @@ def test_the_loss_falls(
     kind: str,
 ) -> None:
     engine = Engine(encoder, objective(kind, 1e4), Descent(optimizer, 30, 1, rate))
-    painting = engine.paint(Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc"))
+    painting = engine.paint(Job(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc"))
     totals = [row.total for row in painting.curve]
     assert len(totals) == 30
     assert min(totals) < 0.7 * totals[0]
@@ -48,7 +53,7 @@ def test_pixels_outside_the_mask_stay(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     painted = engine.paint(
-        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+        Job(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
     ).picture
     outside = (disc == 0).expand_as(content)
     assert torch.equal(painted[outside], content[outside])
@@ -61,7 +66,7 @@ def test_the_region_comes_nearer_to_its_style(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     guide = Guide("disc", [Style(stripes)], disc)
-    painted = engine.paint(Piece(content, disc, [guide], "disc")).picture
+    painted = engine.paint(Job(content, disc, [guide], "disc")).picture
     before, after = engine.style_distance(content, guide), engine.style_distance(painted, guide)
     assert after < 0.75 * before
 
@@ -78,7 +83,7 @@ def test_scales_share_the_iterations_and_end_at_full_size(
     content = torch.rand(1, 3, 201, 230, generator=torch.Generator().manual_seed(0))
     engine = Engine(encoder, objective(), Descent("lbfgs", 20, 3, 1.0))
     painting = engine.paint(
-        Piece(content, torch.ones(1, 1, 201, 230), [Guide("all", [Style(stripes)])], "all")
+        Job(content, torch.ones(1, 1, 201, 230), [Guide("all", [Style(stripes)])], "all")
     )
     scales = [row.scale for row in painting.curve]
     assert len(scales) == 20
@@ -91,9 +96,7 @@ def test_scales_share_the_iterations_and_end_at_full_size(
 def test_the_rows_terms_add_up(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    row = engine.paint(Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")).curve[
-        0
-    ]
+    row = engine.paint(Job(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")).curve[0]
     # At the start the picture is the content: in range, and without content loss.
     assert row.content == pytest.approx(0, abs=1e-6)
     assert row.total == pytest.approx(row.content + row.style + row.tv, rel=1e-5)
@@ -111,7 +114,7 @@ def test_a_guides_strength_does_not_depend_on_the_regions_area(
         mask = torch.zeros(1, 1, 80, 80)
         mask[..., :side, :side] = 1
         losses.append(
-            engine.paint(Piece(repeated, mask, [Guide("r", [Style(stripes)], mask)], "r"))
+            engine.paint(Job(repeated, mask, [Guide("r", [Style(stripes)], mask)], "r"))
             .curve[0]
             .style
         )
@@ -122,10 +125,10 @@ def test_the_same_input_gives_the_same_picture(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     first = engine.paint(
-        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+        Job(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
     ).picture
     second = engine.paint(
-        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
+        Job(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc")
     ).picture
     assert torch.equal(first, second)
 
@@ -137,7 +140,7 @@ def test_a_region_that_pooling_drops_does_no_harm(encoder: PyramidEncoder, strip
     first[..., :40], last[..., 60:] = 1, 1
     engine = Engine(encoder, objective(style_weight=1e3), Descent("lbfgs", 10, 1, 1.0))
     guides = [Guide("first", [Style(stripes)], first), Guide("last", [Style(stripes)], last)]
-    painting = engine.paint(Piece(content, first + last, guides, "both"))
+    painting = engine.paint(Job(content, first + last, guides, "both"))
     assert all(math.isfinite(row.total) for row in painting.curve)
     changes = (painting.picture - content).abs()
     assert changes[..., :40].mean() > 0.005
@@ -151,7 +154,7 @@ def test_layers_of_weight_zero_take_no_part(
     small = torch.zeros(1, 1, 61, 83)
     small[..., 30:33, 40:43] = 1
     painting = Engine(encoder, goal, Descent("lbfgs", 4, 1, 1.0)).paint(
-        Piece(content, small, [Guide("small", [Style(stripes)], small)], "small")
+        Job(content, small, [Guide("small", [Style(stripes)], small)], "small")
     )
     assert painting.curve[-1].style > 0
 
@@ -163,7 +166,7 @@ def test_few_iterations_are_as_many_and_never_blur(
     content = torch.rand(1, 3, 200, 210, generator=torch.Generator().manual_seed(0))
     engine = Engine(encoder, objective(), Descent("lbfgs", iterations, 3, 1.0))
     mask = torch.ones(1, 1, 200, 210)
-    painting = engine.paint(Piece(content, mask, [Guide("all", [Style(stripes)], mask)], "all"))
+    painting = engine.paint(Job(content, mask, [Guide("all", [Style(stripes)], mask)], "all"))
     assert len(painting.curve) == iterations
     assert engine.style_distance(painting.picture, Guide("all", [Style(stripes)], mask)) < (
         engine.style_distance(content, Guide("all", [Style(stripes)], mask))
@@ -177,7 +180,7 @@ def test_two_styles_of_a_region_share_it(
     losses = {}
     for share in (1.0, 0.5, 0.0):
         styles = [Style(stripes, weight=share), Style(other, weight=1 - share)]
-        painting = engine.paint(Piece(content, disc, [Guide("disc", styles, disc)], "disc"))
+        painting = engine.paint(Job(content, disc, [Guide("disc", styles, disc)], "disc"))
         losses[share] = [
             engine.style_distance(painting.picture, Guide("disc", [Style(s)], disc))
             for s in (stripes, other)
@@ -194,7 +197,7 @@ def test_the_weighted_loss_of_two_styles_is_their_sum(
     engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
 
     def first(*styles: Style) -> float:
-        return engine.paint(Piece(content, disc, [Guide("d", styles, disc)], "d")).curve[0].style
+        return engine.paint(Job(content, disc, [Guide("d", styles, disc)], "d")).curve[0].style
 
     together = first(Style(stripes, weight=0.7), Style(other, weight=0.3))
     assert together == pytest.approx(0.7 * first(Style(stripes)) + 0.3 * first(Style(other)))
@@ -209,7 +212,7 @@ def test_a_style_may_come_from_a_part_of_its_picture(
     left[..., :64] = 1
     engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 0.01))
     found = [
-        engine.paint(Piece(content, disc, [Guide("d", [style], disc)], "d")).curve[0].style
+        engine.paint(Job(content, disc, [Guide("d", [style], disc)], "d")).curve[0].style
         for style in (Style(half, left), Style(stripes), Style(half))
     ]
     assert found[0] == pytest.approx(found[1], rel=0.05)
@@ -222,7 +225,7 @@ def test_it_begins_where_it_is_told(
     engine = dataclasses.replace(engine, descent=Descent("adam", 1, 1, 1e-6))
     start = 1 - content
     painted = engine.paint(
-        Piece(content, disc, [Guide("d", [Style(stripes)], disc)], "d", start=start)
+        Job(content, disc, [Guide("d", [Style(stripes)], disc)], "d", start=start)
     )
     inside = (disc == 1).expand_as(content)
     torch.testing.assert_close(painted.picture[inside], start[inside], atol=1e-4, rtol=0)
@@ -235,7 +238,7 @@ def test_snapshots_are_taken_on_the_way(
     descent = Descent("lbfgs", 30, 2, 1.0, snapshots=(5, 20))
     engine = Engine(encoder, objective(style_weight=1e3), descent)
     guide = Guide("disc", [Style(stripes)], disc)
-    painting = engine.paint(Piece(content, disc, [guide], "disc"))
+    painting = engine.paint(Job(content, disc, [guide], "disc"))
     assert sorted(painting.snapshots) == [5, 20]
     distances = [
         engine.style_distance(picture, guide)
@@ -254,20 +257,20 @@ def test_it_stops_when_the_loss_no_longer_falls(
     def iterations(tolerance: float) -> int:
         descent = Descent("lbfgs", 120, 1, 1.0, tolerance=tolerance)
         engine = Engine(encoder, objective(), descent)
-        return len(engine.paint(Piece(content, disc, [guide], "disc")).curve)
+        return len(engine.paint(Job(content, disc, [guide], "disc")).curve)
 
     assert iterations(0) == 120
     assert 10 < iterations(0.2) < iterations(0.02) < 120
 
 
-def test_of_pieces_each_stops_when_its_own_loss_no_longer_falls(
+def test_of_jobs_each_stops_when_its_own_loss_no_longer_falls(
     encoder: PyramidEncoder, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     engine = Engine(encoder, objective(), Descent("lbfgs", 120, 1, 1.0, tolerance=0.05))
-    first, second = pieces(content, disc, stripes)
+    first, second = jobs(content, disc, stripes)
     second = dataclasses.replace(second, start=torch.full_like(content, 0.5))
     lengths = [len(painting.curve) for painting in engine.paint_together([first, second])]
-    assert lengths == [len(engine.paint(piece).curve) for piece in (first, second)]
+    assert lengths == [len(engine.paint(job).curve) for job in (first, second)]
     assert lengths[0] != lengths[1]
 
 
@@ -278,7 +281,7 @@ def test_a_guide_without_styles_holds_the_content(
     start = torch.full_like(content, 0.5)
 
     def content_losses(*guides: Guide) -> list[float]:
-        painting = engine.paint(Piece(content, everywhere, guides, "d", start=start))
+        painting = engine.paint(Job(content, everywhere, guides, "d", start=start))
         return [row.content for row in painting.curve]
 
     held = content_losses(Guide("free", [], 1 - disc))
@@ -296,7 +299,7 @@ def test_layout_counts_as_content(
     def first(weight: float) -> float:
         goal = dataclasses.replace(engine.objective, layout_weight=weight)
         chosen = dataclasses.replace(engine, objective=goal, descent=Descent("adam", 1, 1, 0.01))
-        return chosen.paint(Piece(content, disc, [guide], "d", start=start)).curve[0].content
+        return chosen.paint(Job(content, disc, [guide], "d", start=start)).curve[0].content
 
     shown = content + disc * (start - content)
     expected = losses.layout_loss(shown, content, disc).item()
@@ -307,21 +310,41 @@ def test_layout_counts_as_content(
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
+def replace_evaluations(
+    monkeypatch: pytest.MonkeyPatch, watch: Callable[[Tensor, int | None], None]
+) -> None:
+    """Tell ``watch`` of every evaluation: the pictures, and the side of the tiles."""
+
+    def watched(evaluate: Evaluate, side: int | None) -> Evaluate:
+        def evaluation(painted: Tensor) -> tuple[Tensor, Tensor]:
+            watch(painted, side)
+            return evaluate(painted)
+
+        return evaluation
+
+    def whole(compared: Comparison, start: Tensor) -> Evaluate:
+        return watched(whole_evaluation(compared, start), None)
+
+    def tiled(compared: Comparison, start: Tensor, tiling: Tiling, team: Team) -> Evaluate:
+        return watched(tiled_evaluation(compared, start, tiling, team), tiling.side)
+
+    monkeypatch.setattr("pipeline.engine.engine.whole_evaluation", whole)
+    monkeypatch.setattr("pipeline.engine.engine.tiled_evaluation", tiled)
+
+
 def short_of_memory(
     monkeypatch: pytest.MonkeyPatch, largest: int | None, error: Exception = OUT_OF_MEMORY
 ) -> list[int | None]:
     """Evaluations of more than so many pixels a side fail; what sides were tried."""
     tried: list[int | None] = []
 
-    class Short(evaluation.Evaluation):
-        def __call__(self, painted: Tensor) -> tuple[Tensor, Tensor]:
-            if not tried or tried[-1] != self._tiling.side:
-                tried.append(self._tiling.side)
-            if largest is None or (self._tiling.side or 10_000) > largest:
-                raise error
-            return super().__call__(painted)
+    def short(painted: Tensor, side: int | None) -> None:
+        if not tried or tried[-1] != side:
+            tried.append(side)
+        if largest is None or (side or 10_000) > largest:
+            raise error
 
-    monkeypatch.setattr("pipeline.engine.engine.Evaluation", Short)
+    replace_evaluations(monkeypatch, short)
     monkeypatch.setattr("pipeline.engine.budget.SMALLEST_TILE", 16)
     return tried
 
@@ -343,9 +366,9 @@ def test_short_of_memory_it_goes_on_in_tiles(
     error: Exception,
 ) -> None:
     guide = Guide("disc", [Style(stripes)], disc)
-    expected = cutting.paint(Piece(content, disc, [guide], "disc"))
+    expected = cutting.paint(Job(content, disc, [guide], "disc"))
     tried = short_of_memory(monkeypatch, 25, error)
-    found = cutting.paint(Piece(content, disc, [guide], "disc"))
+    found = cutting.paint(Job(content, disc, [guide], "disc"))
     assert tried == [None, 42, 21]
     assert "83x61 pixels; going on in tiles of 21" in caplog.text
     assert len(found.curve) == 6
@@ -362,14 +385,14 @@ def test_where_no_tile_fits_it_says_what_to_do(
     guide = Guide("disc", [Style(stripes)], disc)
     tried = short_of_memory(monkeypatch, None)
     with pytest.raises(UserError, match="even in tiles of 21; lower size"):
-        cutting.paint(Piece(content, disc, [guide], "disc"))
+        cutting.paint(Job(content, disc, [guide], "disc"))
     assert tried == [None, 42, 21]
     monkeypatch.setattr("pipeline.engine.budget.SMALLEST_TILE", 128)
     with pytest.raises(UserError, match=r"for 83x61 pixels; lower size"):
-        cutting.paint(Piece(content, disc, [guide], "disc"))
+        cutting.paint(Job(content, disc, [guide], "disc"))
     uncut = dataclasses.replace(cutting, resources=Resources(tile="off"))
     with pytest.raises(UserError, match="use tile=auto"):
-        uncut.paint(Piece(content, disc, [guide], "disc"))
+        uncut.paint(Job(content, disc, [guide], "disc"))
 
 
 @pytest.mark.parametrize("memory", ["normal", "low"])
@@ -381,25 +404,25 @@ def test_tiles_paint_the_same_picture(
     mask = torch.ones(1, 1, 260, 301)
     guides = [Guide("all", [Style(stripes)], mask)]
     engine = Engine(encoder, objective(), Descent("lbfgs", 4, 1, 1.0))
-    expected = engine.paint(Piece(content, mask, guides, "all")).picture
+    expected = engine.paint(Job(content, mask, guides, "all")).picture
     cut = dataclasses.replace(engine, resources=Resources(tile=tile, memory=memory))
-    found = cut.paint(Piece(content, mask, guides, "all")).picture
+    found = cut.paint(Job(content, mask, guides, "all")).picture
     assert (found - content).abs().mean() > 0.005
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
     distances = [e.style_distance(found, guides[0]) for e in (engine, cut)]
     assert distances[0] == pytest.approx(distances[1], rel=1e-4)
 
 
-def pieces(content: Tensor, disc: Tensor, stripes: Tensor) -> list[Piece]:
+def jobs(content: Tensor, disc: Tensor, stripes: Tensor) -> list[Job]:
     other = disc.flip(3)
     return [
-        Piece(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc"),
-        Piece(content, other, [Guide("other", [Style(stripes.flip(1))], other)], "other"),
+        Job(content, disc, [Guide("disc", [Style(stripes)], disc)], "disc"),
+        Job(content, other, [Guide("other", [Style(stripes.flip(1))], other)], "other"),
     ]
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", 1.0), ("adam", 0.02)])
-def test_pieces_painted_together_become_what_each_becomes_alone(
+def test_jobs_painted_together_become_what_each_becomes_alone(
     encoder: PyramidEncoder,
     content: Tensor,
     disc: Tensor,
@@ -411,26 +434,26 @@ def test_pieces_painted_together_become_what_each_becomes_alone(
     engine = Engine(encoder.double(), objective(), descent)
     given = [
         dataclasses.replace(
-            piece,
-            content=piece.content.double(),
-            mask=piece.mask.double(),
+            job,
+            content=job.content.double(),
+            mask=job.mask.double(),
             guides=[
                 Guide(g.region, [Style(s.picture.double()) for s in g.styles], g.mask.double())
-                for g in piece.guides
+                for g in job.guides
                 if g.mask is not None
             ],
         )
-        for piece in pieces(content, disc, stripes)
+        for job in jobs(content, disc, stripes)
     ]
     rows = []
     together = engine.paint_together(given, rows.append)
     assert [row.stage for row in rows[:4]] == ["disc", "other"] * 2
-    for piece, found in zip(given, together, strict=True):
-        expected = engine.paint(piece)
+    for job, found in zip(given, together, strict=True):
+        expected = engine.paint(job)
         torch.testing.assert_close(found.picture, expected.picture, rtol=0, atol=1e-6)
         assert [row.iteration for row in found.curve] == [row.iteration for row in expected.curve]
         assert [r.total for r in found.curve] == pytest.approx([r.total for r in expected.curve])
-        assert {row.stage for row in found.curve} == {piece.stage}
+        assert {row.stage for row in found.curve} == {job.stage}
         assert [*found.snapshots] == [4, 12]
         for count, shown in expected.snapshots.items():
             torch.testing.assert_close(found.snapshots[count], shown, rtol=0, atol=1e-6)
@@ -449,7 +472,7 @@ def test_recorded_steps_paint_what_others_paint(
     content, disc, stripes = content.cuda(), disc.cuda(), stripes.cuda()
     engine = Engine(encoder.cuda(), objective(), Descent(optimizer, 12, 2, rate))
     for count in (1, 2):
-        given = pieces(content, disc, stripes)[:count]
+        given = jobs(content, disc, stripes)[:count]
         recorded, others = (
             dataclasses.replace(engine, resources=Resources(record=record)).paint_together(given)
             for record in (True, False)
@@ -460,10 +483,10 @@ def test_recorded_steps_paint_what_others_paint(
             assert (one.picture - other.picture).abs().mean() < 0.01
 
 
-def test_pieces_of_different_sizes_are_not_painted_together(
+def test_jobs_of_different_sizes_are_not_painted_together(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
-    first, second = pieces(content, disc, stripes)
+    first, second = jobs(content, disc, stripes)
     smaller = dataclasses.replace(second, content=content[..., :40], mask=disc[..., :40])
     with pytest.raises(ValueError, match="one size, not"):
         engine.paint_together([first, smaller])
@@ -479,7 +502,7 @@ def test_pieces_of_different_sizes_are_not_painted_together(
         (Resources(memory="low"), 83 * 61, [1, 1]),
     ],
 )
-def test_pieces_are_painted_together_where_that_is_faster_and_costs_no_memory(
+def test_jobs_are_painted_together_where_that_is_faster_and_costs_no_memory(
     engine: Engine,
     content: Tensor,
     disc: Tensor,
@@ -489,22 +512,17 @@ def test_pieces_are_painted_together_where_that_is_faster_and_costs_no_memory(
     sizes: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = []
-
-    class Watched(evaluation.Evaluation):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            found.append(len(self._content))
-
-    monkeypatch.setattr("pipeline.engine.engine.Evaluation", Watched)
+    found: list[int] = []
+    replace_evaluations(monkeypatch, lambda painted, side: found.append(len(painted)))
     monkeypatch.setattr("pipeline.engine.engine.LARGEST_TOGETHER", largest)
     cut = dataclasses.replace(engine, descent=Descent("lbfgs", 2, 1, 1.0), resources=resources)
-    cut.paint_together(pieces(content, disc, stripes))
-    assert found == sizes
+    cut.paint_together(jobs(content, disc, stripes))
+    # Two iterations, and where the last one led.
+    assert found == [size for size in sizes for _ in range(3)]
 
 
 @pytest.mark.parametrize("tile", ["auto", "off"])
-def test_short_of_memory_pieces_are_painted_one_by_one(
+def test_short_of_memory_jobs_are_painted_one_by_one(
     encoder: PyramidEncoder,
     content: Tensor,
     disc: Tensor,
@@ -512,20 +530,18 @@ def test_short_of_memory_pieces_are_painted_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
     tile: Any,
 ) -> None:
-    class Short(evaluation.Evaluation):
-        count = 0
+    sizes: list[int] = []
 
-        def __call__(self, painted: Tensor) -> tuple[Tensor, Tensor]:
-            Short.count += 1
-            if len(painted) > 1 and Short.count > 3:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return super().__call__(painted)
+    def short(painted: Tensor, side: int | None) -> None:
+        sizes.append(len(painted))
+        if len(painted) > 1 and len(sizes) > 3:
+            raise OUT_OF_MEMORY
 
-    monkeypatch.setattr("pipeline.engine.engine.Evaluation", Short)
+    replace_evaluations(monkeypatch, short)
     descent = Descent("lbfgs", 10, 2, 1.0)
     engine = Engine(encoder, objective(), descent, resources=Resources(tile=tile))
-    found = engine.paint_together(pieces(content, disc, stripes))
+    found = engine.paint_together(jobs(content, disc, stripes))
     for painting in found:
         assert len(painting.curve) == 10
         assert [row.iteration for row in painting.curve] == [*range(10)]
-    assert Short.count > 20
+    assert len(sizes) > 20

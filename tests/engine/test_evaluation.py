@@ -13,13 +13,14 @@ from torch.utils._pytree import tree_leaves
 from torchvision import models
 
 from pipeline.engine import losses
-from pipeline.engine.evaluation import Evaluation
+from pipeline.engine.evaluation import Comparison, Wanted, whole_evaluation, whole_readings
 from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.engine.optimizers import PictureLBFGS
 from pipeline.engine.targets import TargetMaker
+from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import WHOLE, Tiling
 from pipeline.networks.encoder import Encoder
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from tests.conftest import tiny_features
 
 
@@ -44,20 +45,20 @@ ENCODERS = {
 }
 
 
-def evaluation(
+def comparison(
     encoder: PyramidEncoder,
     layers: Sequence[str],
     content: Tensor,
-    guides: Sequence[Guide],
+    guides: Sequence[Sequence[Guide]],
     mask: Tensor,
-    tiling: Tiling,
+    tiling: Tiling = WHOLE,
     kind: str = "balanced",
-) -> Evaluation:
+) -> Comparison:
     goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
-    weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
+    weights = {layer: 1.0 for name in layers for layer in encoder.layers(name)}
     maker = TargetMaker(encoder, goal, weights, tiling=tiling)
-    targets, kept = maker.make(content, [guides] * len(content), False)
-    return Evaluation(encoder, goal, weights, content, mask, targets, kept, tiling)
+    targets, kept = maker.make(content, guides, False)
+    return Comparison(encoder, goal, weights, content, mask, targets, kept)
 
 
 def scene(height: int, width: int) -> tuple[Tensor, list[Guide], Tensor]:
@@ -91,7 +92,7 @@ def scene(height: int, width: int) -> tuple[Tensor, list[Guide], Tensor]:
 def test_tiles_have_the_whole_pictures_gradient(
     name: str, kind: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.engine.evaluation._BAND", 32)
+    monkeypatch.setattr("pipeline.engine.tiled._BAND", 32)
     make, layers = ENCODERS[name]
     encoder = make()
     content, guides, mask = scene(height, width)
@@ -99,15 +100,16 @@ def test_tiles_have_the_whole_pictures_gradient(
     painted = 3 * content - 1 + 0.1 * noise
     poolings = [p + 1 for layer, p in encoder.encoder.index.items() if layer.startswith("pool")]
 
-    def evaluate(tiling: Tiling) -> tuple[Tensor, Tensor]:
-        return evaluation(encoder, layers, content, guides, mask, tiling, kind)(painted)
+    def compared(tiling: Tiling) -> Comparison:
+        return comparison(encoder, layers, content, [guides], mask, tiling, kind)
 
-    terms, gradient = evaluate(WHOLE)
+    terms, gradient = whole_evaluation(compared(WHOLE), painted)(painted)
     assert terms[0, 0] == pytest.approx(terms[0, 1:].sum().item(), rel=0.5)
     assert painted.min() < -0.1
     tilings = [Tiling(48), *(Tiling(70, stop) for stop in poolings)]
     for tiling in tilings:
-        found_terms, found = evaluate(tiling)
+        evaluate = tiled_evaluation(compared(tiling), painted, tiling)
+        found_terms, found = evaluate(painted)
         torch.testing.assert_close(found_terms, terms, rtol=1e-4, atol=0)
         assert (found - gradient).norm() < 1e-4 * gradient.norm(), tiling
 
@@ -119,11 +121,12 @@ def test_the_gradient_is_that_of_the_losses_as_written() -> None:
     assert guide.mask is not None
     painted = (content + 0.05).requires_grad_()
     picture = guide.styles[0].picture
-    features, wanted = encoder(painted, layers), encoder(picture, layers)
-    kept, half = encoder(content, layers), torch.nn.functional.avg_pool2d(guide.mask, 2)
+    read = [Layer(name) for name in layers]
+    features, wanted = encoder(painted, read), encoder(picture, read)
+    kept, half = encoder(content, read), torch.nn.functional.avg_pool2d(guide.mask, 2)
     expected = losses.layout_loss(painted, content, guide.mask) * 4
     expected = expected + 10 * losses.total_variation(painted, torch.ones_like(guide.mask))
-    for layer, mask in (("relu1_1", guide.mask), ("relu2_1", half)):
+    for layer, mask in zip(read, (guide.mask, half), strict=True):
         gram = losses.gram_matrix(features[layer], mask)
         style = losses.relative_style_loss(gram, losses.gram_matrix(wanted[layer]))
         expected = expected + 30 * 0.4 * style
@@ -131,7 +134,9 @@ def test_the_gradient_is_that_of_the_losses_as_written() -> None:
         expected = expected + content_loss / 2
     (gradient,) = torch.autograd.grad(expected, painted)
     everywhere = torch.ones_like(guide.mask)
-    terms, found = evaluation(encoder, layers, content, [guide], everywhere, WHOLE)(painted)
+    compared = comparison(encoder, layers, content, [[guide]], everywhere)
+    # From the content, which is in range everywhere and so is the picture.
+    terms, found = whole_evaluation(compared, content)(painted)
     assert terms[0, 1:].sum().item() == pytest.approx(expected.item(), rel=1e-4)
     torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-6)
 
@@ -139,8 +144,6 @@ def test_the_gradient_is_that_of_the_losses_as_written() -> None:
 @pytest.mark.parametrize("kind", ["balanced", "gatys"])
 def test_a_batch_has_each_pictures_losses_and_gradient(kind: str) -> None:
     encoder, layers = vgg(), ["relu1_1", "relu2_1", "relu3_1"]
-    goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0)
-    weights = {name: 1.0 for layer in layers for name in encoder.names(layer)}
     content, guides, mask = scene(61, 83)
     # Regions everywhere, no styles, different numbers of regions, one that is out of range.
     scenes = [
@@ -148,21 +151,18 @@ def test_a_batch_has_each_pictures_losses_and_gradient(kind: str) -> None:
         (content.flip(2), [Guide("all", guides[0].styles)], torch.ones_like(mask), content * 2),
         (content.flip(3), guides[2:], mask.flip(3), content - 0.3),
     ]
-    maker = TargetMaker(encoder, goal, weights)
-    made = [maker.make(picture, [found], False) for picture, found, *_ in scenes]
     alone = [
-        Evaluation(encoder, goal, weights, picture, own, targets, kept)
-        for (picture, _, own, _), (targets, kept) in zip(scenes, made, strict=True)
+        whole_evaluation(comparison(encoder, layers, picture, [found], own, kind=kind), painted)
+        for picture, found, own, painted in scenes
     ]
-    contents = torch.cat([picture for picture, *_ in scenes])
-    masks = torch.cat([own for _, _, own, _ in scenes])
-    targets, kept = maker.make(contents, [found for _, found, *_ in scenes], False)
-    together = Evaluation(encoder, goal, weights, contents, masks, targets, kept)
-    for _ in range(2):  # The first one sets the penalty's weight.
-        starts = [painted for *_, painted in scenes]
-        terms, gradient = together(torch.cat(starts))
-        for number, (evaluate, painted) in enumerate(zip(alone, starts, strict=True)):
-            expected_terms, expected = evaluate(painted)
+    contents, masks, starts = (torch.cat([scene[k] for scene in scenes]) for k in (0, 2, 3))
+    found = [found for _, found, *_ in scenes]
+    compared = comparison(encoder, layers, contents, found, masks, kind=kind)
+    together = whole_evaluation(compared, starts)
+    for _ in range(2):
+        terms, gradient = together(starts)
+        for number, evaluate in enumerate(alone):
+            expected_terms, expected = evaluate(starts[number : number + 1])
             torch.testing.assert_close(terms[number], expected_terms[0], rtol=1e-4, atol=1e-6)
             torch.testing.assert_close(gradient[number], expected[0], rtol=1e-3, atol=1e-5)
     assert terms[2, 2] == 0
@@ -190,7 +190,8 @@ class Refuse(TorchDispatchMode):
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_iteration_never_waits_for_the_device(count: int) -> None:
     content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
-    evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE)
+    compared = comparison(vgg(), ["relu1_1", "relu2_1"], content, [guides] * count, mask)
+    evaluate = whole_evaluation(compared, content)
     painted = content.clone()
     optimizer = PictureLBFGS(painted)
     with Refuse():
@@ -228,14 +229,16 @@ def to_meta(found: Any) -> Any:
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("kind", ["balanced", "gatys"])
-def test_an_iteration_stays_on_its_device(kind: str, count: int) -> None:
+def test_an_iteration_stays_on_its_device(
+    kind: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
-    evaluate = evaluation(vgg(), ["relu1_1", "relu2_1"], content, guides, mask, WHOLE, kind)
-    for name in ("_content", "_mask", "_targets", "_wanted", "_readings"):
-        setattr(evaluate, name, to_meta(getattr(evaluate, name)))
-    for layout in [layout for found in evaluate._layouts for layout in found]:
-        vars(layout).update(to_meta(vars(layout)))
-    evaluate._encoder.to("meta")
+    compared = comparison(vgg(), ["relu1_1", "relu2_1"], content, [guides] * count, mask, kind=kind)
+    taken = to_meta(whole_readings(Wanted.of(compared), compared))
+    monkeypatch.setattr("pipeline.engine.evaluation.whole_readings", lambda *_: taken)
+    there = to_meta(compared)
+    there.encoder.to("meta")
+    evaluate = whole_evaluation(there, content.to("meta"))
     painted = content.to("meta")
     optimizer = PictureLBFGS(painted)
     with Stay():

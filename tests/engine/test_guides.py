@@ -8,7 +8,7 @@ from torchvision.models import vgg19
 
 from pipeline.engine import guides
 from pipeline.networks.encoder import Encoder, Window
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from tests.conftest import tiny_features
 
 HALF = Window(2, 2, 0)
@@ -17,7 +17,8 @@ HALF = Window(2, 2, 0)
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 83), (33, 47), (100, 35)])
 def test_sizes_match_the_features_of_vgg19(height: int, width: int) -> None:
     encoder = PyramidEncoder(Encoder(vgg19(weights=None).features), levels=2)
-    layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_2", "relu5_1", "relu2_1/2", "relu4_1/2"]
+    names = ("relu1_1", "relu2_1", "relu3_1", "relu4_2", "relu5_1")
+    layers = [*map(Layer, names), Layer("relu2_1", 1), Layer("relu4_1", 1)]
     with torch.no_grad():
         features = encoder(torch.rand(1, 3, height, width), layers)
     for layer, feature in features.items():
@@ -60,9 +61,9 @@ def test_an_empty_region_keeps_nothing_and_says_so(caplog: pytest.LogCaptureFixt
 def test_windows_are_those_of_every_layer_before() -> None:
     encoder = PyramidEncoder(Encoder(tiny_features()), levels=3)
     same, halving = Window(3, 1, 1), Window(4, 2, 1)
-    assert encoder.windows("relu1_2") == [same, same]
-    assert encoder.windows("relu2_1") == [same, same, HALF, same]
-    assert encoder.windows("relu2_1/4") == [halving, halving, same, same, HALF, same]
+    assert encoder.windows(Layer("relu1_2")) == [same, same]
+    assert encoder.windows(Layer("relu2_1")) == [same, same, HALF, same]
+    assert encoder.windows(Layer("relu2_1", 2)) == [halving, halving, same, same, HALF, same]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_propagation_agrees_with_gradients(propagation: str) -> None:
     encoder = PyramidEncoder(Encoder(features, pooling="average", padding="zeros"), levels=2)
     mask = torch.zeros(1, 1, 36, 46)
     mask[..., 6:31, 5:39] = 1
-    layer = "relu2_1/2"
+    layer = Layer("relu2_1", 1)
     found = guides.layer_mask(mask, encoder.windows(layer), propagation)[0, 0]
     for row in range(found.shape[0]):
         for column in range(found.shape[1]):

@@ -7,6 +7,8 @@ from torch import Tensor
 from pipeline.engine import losses
 from pipeline.engine.layer_sums import Reading, read, units
 
+REGION = (0, 0)
+
 
 @pytest.fixture
 def features() -> Tensor:
@@ -25,7 +27,9 @@ def masks() -> list[Tensor | None]:
 
 
 def reading(features: Tensor, masks: list[Tensor | None]) -> Reading:
-    return Reading([units(mask, features.dtype) for mask in masks], features.flip(3), masks)
+    keyed = {(0, k): mask for k, mask in enumerate(masks)}
+    grams = {key: units(mask, features.dtype) for key, mask in keyed.items()}
+    return Reading(grams, features.flip(3), keyed)
 
 
 def test_by_hand() -> None:
@@ -34,16 +38,17 @@ def test_by_hand() -> None:
     mask = torch.tensor([[[[1.0, 0.0, 0.5]]]])
     content = torch.tensor([[[[1.0, 0.0, 3.0]], [[0.0, 1.0, 3.0]]]])
     shown, grams, contents = read(
-        features, Reading([units(mask, torch.float32)], content, [mask, None])
+        features,
+        Reading({REGION: units(mask, torch.float32)}, content, {REGION: mask, (0, 1): None}),
     )
     assert torch.equal(shown, features)
-    torch.testing.assert_close(grams[0], torch.tensor([[5.5, 1.5], [1.5, 0.5]]))
-    assert [found.item() for found in contents] == [0.5 * 4, 4 + 4]
+    torch.testing.assert_close(grams[REGION], torch.tensor([[5.5, 1.5], [1.5, 0.5]]))
+    assert [found.item() for found in contents.values()] == [0.5 * 4, 4 + 4]
 
 
 def test_sums_are_those_of_the_losses(features: Tensor, masks: list[Tensor | None]) -> None:
     _, grams, contents = read(features, reading(features, masks))
-    for mask, gram, content in zip(masks, grams, contents, strict=True):
+    for mask, gram, content in zip(masks, grams.values(), contents.values(), strict=True):
         area = features[0, 0].numel() if mask is None else mask.sum()
         torch.testing.assert_close(gram / area, losses.gram_matrix(features, mask))
         expected = losses.gatys_content_loss(features, features.flip(3), mask)
@@ -59,20 +64,20 @@ def test_gradients(
 
     def everything(given: Tensor) -> tuple[Tensor, ...]:
         shown, grams, contents = read(given, taken)
-        return shown.sin(), *grams, *contents
+        return shown.sin(), *grams.values(), *contents.values()
 
     assert torch.autograd.gradcheck(everything, features)
 
 
 def test_without_values_gradients_stay(features: Tensor, masks: list[Tensor | None]) -> None:
-    taken = [units(mask, features.dtype) for mask in masks]
+    taken = reading(features, masks).grams
     upstream = [torch.rand(5, 5, dtype=torch.float64) for _ in masks]
     found = []
     for values in (True, False):
         given = features.clone().requires_grad_()
         _, grams, _ = read(given, Reading(taken, values=values))
-        found += torch.autograd.grad(grams, given, upstream)
-        assert bool(grams[0].any()) == values
+        found += torch.autograd.grad([*grams.values()], given, upstream)
+        assert bool(grams[REGION].any()) == values
     assert torch.equal(*found)
 
 
@@ -81,7 +86,8 @@ def test_half_precision_is_near(features: Tensor, masks: list[Tensor | None]) ->
     wide = [None if mask is None else mask.repeat(1, 1, 20, 20).float() for mask in masks]
     exact = read(large, reading(large, wide))
     half = read(large.bfloat16(), reading(large.bfloat16(), wide))
-    for expected, found in zip(exact[1] + exact[2], half[1] + half[2], strict=True):
+    pairs = [(exact[k][key], half[k][key]) for k in (1, 2) for key in exact[1]]
+    for expected, found in pairs:
         assert found.dtype == torch.float32
         assert (found - expected).norm() < 0.004 * expected.norm()
 
@@ -91,14 +97,15 @@ def test_a_small_region_in_half_precision() -> None:
     mask = torch.zeros(1, 1, 3, 4)
     mask[..., 1, 1:3] = 1
     for wanted in (mask, torch.zeros_like(mask)):
-        _, (gram,), _ = read(features, Reading([units(wanted, torch.bfloat16)]))
-        assert torch.equal(gram, wanted.sum() * torch.ones(2, 2))
+        _, grams, _ = read(features, Reading({REGION: units(wanted, torch.bfloat16)}))
+        assert torch.equal(grams[REGION], wanted.sum() * torch.ones(2, 2))
 
 
 def test_features_keep_their_layout() -> None:
     features = torch.rand(1, 4, 6, 8).contiguous(memory_format=torch.channels_last)
-    shown, (gram,), _ = read(features.requires_grad_(), Reading([units(None, torch.float32)]))
+    taken = Reading({REGION: units(None, torch.float32)})
+    shown, grams, _ = read(features.requires_grad_(), taken)
     # A batch of one has a stride all the same; with another one convolutions copy their input.
     assert shown.stride() == features.stride()
-    (gradient,) = torch.autograd.grad(shown.sum() + gram.sum(), features)
+    (gradient,) = torch.autograd.grad(shown.sum() + grams[REGION].sum(), features)
     assert gradient.stride() == features.stride()

@@ -57,9 +57,9 @@ def test_a_small_region_costs_a_small_picture(
     small[..., 100:120, 100:120] = 1
     scene = Scene(large, {"r": small}, {"r": [Style(stripes)]})
     composite(scene, engine, lambda row: None, gram="masked", margin=10)
-    # The content and 11 evaluations of the 48x48 pixels around the region and its margin, and
-    # the style picture once.
-    assert sum(shown) == 12 * 48 * 48 + stripes.shape[2] * stripes.shape[3]
+    # The content and 12 evaluations of the 48x48 pixels around the region and its margin (one more
+    # than iterations at either end), and the style picture once.
+    assert sum(shown) == 13 * 48 * 48 + stripes.shape[2] * stripes.shape[3]
 
 
 def test_regions_of_like_size_are_painted_as_one_batch(
@@ -70,12 +70,12 @@ def test_regions_of_like_size_are_painted_as_one_batch(
     for region, left, side in (("a", 100, 20), ("b", 200, 17), ("c", 0, 220)):
         masks[region] = torch.zeros(1, 1, *large.shape[2:])
         masks[region][..., 10 : 10 + side, left : left + side] = 1
-    styles = {region: [Style(stripes)] for region in masks}
+    styles = {region: [Style(stripes, name="stripes")] for region in masks}
     shown = count_pixels(monkeypatch)
     done = composite(Scene(large, masks, styles), engine, lambda row: None, gram="masked", margin=4)
     # One batch of two boxes of 32 pixels a side, and a large one by itself.
-    assert shown.count(2 * 32 * 32) == 12
-    assert len(shown) == 2 * 12 + 2
+    assert shown.count(2 * 32 * 32) == 13
+    assert len(shown) == 2 * 13 + 2
     assert [*done.pictures] == [*masks]
     for region, mask in masks.items():
         outside = (mask == 0).expand_as(large)

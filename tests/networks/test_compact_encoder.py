@@ -7,6 +7,7 @@ from torchvision.models import vgg19
 
 from pipeline.networks import compact_encoder, encoders, weights
 from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import Layer
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 FILE = weights.BUNDLED / "compact_encoder.safetensors"
@@ -42,7 +43,7 @@ def test_bundled_file_is_half_precision_and_loads() -> None:
     assert FILE.stat().st_size < 800_000
     loaded = encoders.load("compact", None, torch.device("cpu"))
     assert loaded.source.kind == "bundled"
-    features = loaded.module(torch.rand(1, 3, 48, 66), ["relu3_1"])["relu3_1"]
+    features = loaded.module(torch.rand(1, 3, 48, 66), [Layer("relu3_1")])[Layer("relu3_1")]
     assert features.dtype == torch.float32
     assert torch.isfinite(features).all()
 
@@ -54,5 +55,5 @@ def test_bundled_channels_vary_by_about_one(layer: str) -> None:
     generator = torch.Generator().manual_seed(0)
     picture = torch.rand(1, 3, 12, 16, generator=generator)
     picture = nn.functional.interpolate(picture, size=(96, 128), mode="bilinear")
-    deviation = loaded.module(picture, [layer])[layer].std((0, 2, 3))
+    deviation = loaded.module(picture, [Layer(layer)])[Layer(layer)].std((0, 2, 3))
     assert 0.2 < float(deviation.mean()) < 3

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import vgg19
 
 from pipeline.networks.encoder import Encoder
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from tests.conftest import tiny_features
 
 
@@ -60,25 +60,29 @@ def test_other_modules_are_refused() -> None:
 
 def test_the_pyramid_reads_smaller_pictures() -> None:
     pyramid = PyramidEncoder(Encoder(tiny_features()), levels=2)
-    assert pyramid.names("relu1_1") == ["relu1_1", "relu1_1/2"]
+    half = Layer("relu1_1", 1)
+    assert pyramid.layers("relu1_1") == [Layer("relu1_1"), half]
+    assert [str(layer) for layer in pyramid.layers("relu1_1")] == ["relu1_1", "relu1_1/2"]
     picture = torch.rand(1, 3, 41, 57)
-    found = pyramid(picture, ["relu1_1/2", "relu1_1"])
-    assert list(found) == ["relu1_1/2", "relu1_1"]
-    assert found["relu1_1/2"].shape == (1, 6, 20, 28)
-    assert found["relu1_1"].shape == (1, 6, 41, 57)
+    found = pyramid(picture, [half, Layer("relu1_1")])
+    assert list(found) == [half, Layer("relu1_1")]
+    assert found[half].shape == (1, 6, 20, 28)
+    assert found[Layer("relu1_1")].shape == (1, 6, 41, 57)
 
 
 def test_the_pyramid_keeps_a_flat_picture_and_drops_a_checkerboard() -> None:
     pyramid = PyramidEncoder(Encoder(nn.Sequential(nn.ReLU()), (0, 0, 0), (1, 1, 1)), levels=2)
     flat = torch.full((1, 3, 40, 44), 0.3)
-    torch.testing.assert_close(pyramid(flat, ["relu1_0/2"])["relu1_0/2"], flat[..., ::2, ::2])
+    torch.testing.assert_close(
+        pyramid(flat, [Layer("relu1_0", 1)])[Layer("relu1_0", 1)], flat[..., ::2, ::2]
+    )
     rows = torch.arange(40).view(1, 1, 40, 1) + torch.arange(44).view(1, 1, 1, 44)
     checkers = (rows % 2).float().expand(1, 3, 40, 44)
-    inside = pyramid(checkers, ["relu1_0/2"])["relu1_0/2"][..., 1:-1, 1:-1]
+    inside = pyramid(checkers, [Layer("relu1_0", 1)])[Layer("relu1_0", 1)][..., 1:-1, 1:-1]
     torch.testing.assert_close(inside, torch.full_like(inside, 0.5))
 
 
 def test_levels_too_small_to_read_are_left_out() -> None:
     pyramid = PyramidEncoder(Encoder(tiny_features()), levels=3)
-    found = pyramid(torch.rand(1, 3, 40, 60), [*pyramid.names("relu1_1")])
-    assert list(found) == ["relu1_1", "relu1_1/2"]
+    found = pyramid(torch.rand(1, 3, 40, 60), pyramid.layers("relu1_1"))
+    assert list(found) == [Layer("relu1_1"), Layer("relu1_1", 1)]

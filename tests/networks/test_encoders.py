@@ -11,6 +11,7 @@ from pipeline.engine.guides import layer_mask
 from pipeline.errors import UserError
 from pipeline.networks import encoders, weights
 from pipeline.networks.encoder import Encoder
+from pipeline.networks.pyramid import Layer
 
 CPU = torch.device("cpu")
 
@@ -35,7 +36,7 @@ def test_auto_prefers_cached_official_weights(official: dict[str, torch.Tensor])
     assert loaded.module.levels == 1
     first = loaded.module.encoder.features[0].weight
     torch.testing.assert_close(first, official["features.0.weight"])
-    features = loaded.module(torch.rand(1, 3, 45, 61), ["relu5_1"])["relu5_1"]
+    features = loaded.module(torch.rand(1, 3, 45, 61), [Layer("relu5_1")])[Layer("relu5_1")]
     assert features.shape == (1, 512, 2, 3)
 
 
@@ -113,7 +114,7 @@ def test_official_encoders_have_their_own_layers(
     torch.save(state, path)
     loaded = encoders.load(name, None, CPU)
     assert (loaded.source.network, loaded.source.kind) == (name, "official")
-    layers = [*loaded.style_layers, *loaded.content_layers]
+    layers = [Layer(name) for name in (*loaded.style_layers, *loaded.content_layers)]
     features = loaded.module(torch.rand(1, 3, 75, 91), layers)
     assert set(features) == set(layers)
     for layer, found in features.items():

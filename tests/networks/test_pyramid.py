@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.networks.encoder import Encoder
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from tests.conftest import tiny_features
 
 
@@ -46,10 +46,10 @@ def test_halving_by_bands_is_halving(size: tuple[int, int], rows: int) -> None:
 def test_sizes_are_those_of_the_features() -> None:
     encoder = PyramidEncoder(Encoder(tiny_features()), 3)
     picture = torch.rand(1, 3, 61, 83)
-    names = [name for layer in ("relu1_1", "pool1", "relu2_1") for name in encoder.names(layer)]
-    found = {name: tuple(f.shape[2:]) for name, f in encoder(picture, names).items()}
+    layers = [layer for name in ("relu1_1", "pool1", "relu2_1") for layer in encoder.layers(name)]
+    found = {layer: tuple(f.shape[2:]) for layer, f in encoder(picture, layers).items()}
     sizes = encoder.sizes(61, 83)
-    assert {name: sizes[name] for name in names if name in sizes} == found
+    assert {layer: sizes[layer] for layer in layers if layer in sizes} == found
     # 61 pixels are 30 and then 15, which is under the smallest level.
-    assert "relu1_1/2" in found
-    assert "relu1_1/4" not in found
+    assert Layer("relu1_1", 1) in found
+    assert Layer("relu1_1", 2) not in found

@@ -8,7 +8,6 @@ import psutil
 import pytest
 import torch
 
-
 from pipeline.runtime import memory
 
 CPU = torch.device("cpu")
