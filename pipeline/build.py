@@ -6,7 +6,7 @@ With `command` and `run` the only place that knows the settings; what is built h
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.networks import encoders, segmenters
 from pipeline.regions.segment import Refinement, Segmentation, segment
+from pipeline.request import Request, parse_regions, parse_styles
 from pipeline.runtime import distributed, precision
 from pipeline.runtime.cache import Store, digest
 
@@ -32,12 +33,39 @@ from pipeline.runtime.cache import Store, digest
 _targets = Store(512 * 2**20)
 _segmentations = Store(128 * 2**20)
 
+#: Where the optimisation may start without a picture.
+INITS = ("content", "noise", "content+noise", "style")
+
 METHODS: dict[str, Callable[..., Stylized]] = {
     "stitch": stitch,
     "composite": composite,
     "guided": guided,
     "global": whole,
 }
+
+
+def request(settings: Settings) -> Request:
+    """What the settings ask for: which files, which regions, which styles."""
+    label_map, regions = parse_regions(settings.regions)
+    matching = settings.styles == "match"
+    weights = {
+        "encoder.weights": settings.encoder.weights,
+        "segmenter.weights": settings.segmenter.weights,
+    }
+    return Request(
+        settings.content,
+        {} if matching else parse_styles(settings.styles),
+        settings.reference,
+        label_map,
+        regions,
+        None if settings.init in INITS else settings.init,
+        {key: file for key, file in weights.items() if file is not None},
+    )
+
+
+def bound(settings: Settings) -> int | None:
+    """Bound of the photograph's long side in pixels; None: its own."""
+    return None if settings.size == "full" else int(settings.size)
 
 
 @functools.cache
@@ -188,6 +216,6 @@ def method(settings: Settings) -> Method:
     return functools.partial(METHODS[chosen.name], **options[chosen.name])
 
 
-def optimisations(settings: Settings, styles: Mapping[str, Any]) -> int:
-    """How many optimisations a method makes, for the progress bar."""
-    return len(styles) if settings.method.name == "composite" else 1
+def optimisations(settings: Settings, regions: int) -> int:
+    """How many optimisations a method makes for so many regions, for the progress bar."""
+    return regions if settings.method.name == "composite" else 1

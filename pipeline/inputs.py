@@ -1,33 +1,146 @@
-"""Inputs: every file of a run, opened before anything else is loaded."""
+"""Inputs: every file of a run, opened and checked before anything else is loaded."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
-from pipeline.pictures.read import Held, open_labels
-from pipeline.regions import label_map as labels
+from pipeline.errors import UserError
+from pipeline.pictures import read
+from pipeline.pictures.read import Held, Photograph
+from pipeline.regions import label_map as label_maps
+from pipeline.regions.custom import own_names
+from pipeline.regions.label_map import LabelMap
+from pipeline.regions.names import VOC_CLASSES, check_names
+from pipeline.request import Request, StyleChoice
+from pipeline.styles import StylePicture
+
+Value = TypeVar("Value")
+# Styles are bounded to it where the photograph, which says how, cannot be read.
+_ANY_SIZE = 512
 
 
-def mask_picture(
-    source: str, height: int, width: int, folder: Path, held: Held | None = None
-) -> Tensor:
-    """A mask from a file (`labels.mask_values`), brought to any size.
+@dataclass(frozen=True)
+class Inputs:
+    """What was read, on the CPU.
+
+    Attributes:
+        photograph: to be repainted.
+        styles: region to its style pictures.
+        reference: whose regions style the same regions of the content.
+        label_map: of the content.
+        masks: name of a region of one's own to its mask, (1, 1, H, W) in [0, 1], where it is a
+            picture.
+        init: (1, 3, h, w) in [0, 1], where the optimisation starts.
+    """
+
+    photograph: Photograph
+    styles: Mapping[str, Sequence[StylePicture]]
+    reference: Tensor | None
+    label_map: LabelMap | None
+    masks: Mapping[str, Tensor]
+    init: Tensor | None
+
+
+def read_inputs(
+    request: Request, size: int | None, folder: Path, held: Held | None = None
+) -> Inputs:
+    """Open every file that a run is to read.
 
     Args:
-        source: a path, tried relative to ``folder``.
-        height, width: of the mask in pixels, whatever its file's.
-        folder, held: as `content_picture`.
-
-    Returns:
-        (1, 1, H, W) in [0, 1].
+        request: what was asked for.
+        size: bound of the photograph's long side in pixels; None: no bound.
+        folder: where relative paths begin.
+        held: pictures in memory, by the names that stand for their paths.
 
     Raises:
-        UserError: not found or not a picture.
+        UserError: all that is wrong, in one line.
     """
-    picture = open_labels(source, folder, held)
-    return labels.resized(labels.mask_values(picture), height, width)
+    problems: list[str] = []
+
+    def attempt(open_file: Callable[[], Value]) -> Value | None:
+        try:
+            return open_file()
+        except UserError as error:
+            problems.append(str(error))
+            return None
+
+    photograph = attempt(partial(read.content_picture, request.content, size, folder, held))
+    longest = size or (_ANY_SIZE if photograph is None else max(photograph.original))
+    height, width = (_ANY_SIZE,) * 2 if photograph is None else photograph.picture.shape[2:]
+
+    def picture(what: str, source: str, choice: StyleChoice | None = None) -> Tensor | None:
+        scale, crop = (1.0, None) if choice is None else (choice.scale, choice.crop)
+        return attempt(
+            lambda: read.style_picture(
+                source, longest, folder, held, scale=scale, crop=crop, what=what
+            )
+        )
+
+    label_map = None
+    if request.label_map is not None:
+        label_map = attempt(partial(_label_map, request.label_map, folder, held))
+    _check_names(request, label_map, attempt)
+    styles: dict[str, list[StylePicture]] = {region: [] for region in request.styles}
+    for region, choices in request.styles.items():
+        for choice in choices:
+            found = picture("style", choice.image, choice)
+            if found is not None:
+                styles[region].append(StylePicture(choice, found))
+    reference = None if request.reference is None else picture("reference", request.reference)
+    init = None if request.init is None else picture("init", request.init)
+    masks = {
+        name: attempt(partial(_mask, source, height, width, folder, held))
+        for name, source in _mask_files(request, label_map).items()
+    }
+    for key, file in request.weights.items():
+        if not (path := folder / Path(file).expanduser()).is_file():
+            problems.append(
+                f"weights file {path} not found; give the path of a .safetensors or .pth "
+                f"with {key}=FILE"
+            )
+    if problems or photograph is None:
+        raise UserError("; ".join(dict.fromkeys(problems)))
+    read_masks = {name: mask for name, mask in masks.items() if mask is not None}
+    return Inputs(photograph, styles, reference, label_map, read_masks, init)
 
 
-def label_map(source: str, folder: Path, held: Held | None = None) -> labels.LabelMap:
-    """A label map from a file (`labels.label_map`); arguments and errors as `mask_picture`."""
-    return labels.label_map(open_labels(source, folder, held))
+def _label_map(source: str, folder: Path, held: Held | None) -> LabelMap:
+    return label_maps.label_map(read.open_labels(source, folder, held))
+
+
+def _mask(source: str, height: int, width: int, folder: Path, held: Held | None) -> Tensor:
+    return label_maps.mask_of_size(read.open_labels(source, folder, held), height, width)
+
+
+def _check_names(
+    request: Request,
+    label_map: LabelMap | None,
+    attempt: Callable[[Callable[[], None]], None],
+) -> None:
+    if request.label_map is not None and label_map is None:
+        return  # Which names there are is not known.
+    own = own_names(label_map, request.regions)
+    attempt(lambda: check_names([*request.styles, *request.regions], own))
+    inside = [
+        choice.region
+        for choices in request.styles.values()
+        for choice in choices
+        if choice.region is not None
+    ]
+    attempt(lambda: check_names(inside))
+
+
+def _mask_files(request: Request, label_map: LabelMap | None) -> dict[str, str]:
+    """The regions of one's own whose source is a file, with its name."""
+    labels = own_names(label_map, {})
+    return {
+        name: choice.source
+        for name, choice in request.regions.items()
+        if isinstance(choice.source, str)
+        and choice.source not in labels
+        and choice.source.partition(".")[0] not in VOC_CLASSES
+    }

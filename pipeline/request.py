@@ -1,12 +1,13 @@
-"""Specification: what was asked for under ``styles`` and ``regions``, as dataclasses.
+"""Request: what a run is to paint, and from which files, as dataclasses.
 
-Nothing here needs torch or a file, so that mistakes are answered before a picture is opened.
+Nothing here needs torch or opens a file, so that mistakes are answered first.
 """
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import UserError
@@ -75,6 +76,56 @@ class RegionChoice:
     invert: bool = False
     grow: float = 0.0
     feather: float | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is to read and to paint.
+
+    Attributes:
+        content: path or name of the photograph.
+        styles: region to its styles; empty with a reference.
+        reference: path or name of the picture whose regions style the same regions of the content.
+        label_map: path of one.
+        regions: the regions of one's own, by name.
+        init: path or name of the picture where the optimisation starts; None: not at a picture.
+        weights: key of a setting to the path of a network's weights.
+    """
+
+    content: str
+    styles: Mapping[str, Sequence[StyleChoice]] = field(default_factory=dict)
+    reference: str | None = None
+    label_map: str | None = None
+    regions: Mapping[str, RegionChoice] = field(default_factory=dict)
+    init: str | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def files(self, folder: Path) -> dict[str, Path]:
+        """What each name of a file is on the command line, ``content=a.png``, to its path.
+
+        Not all of them need exist: some are names of samples or regions.
+
+        Args:
+            folder: where relative paths begin.
+        """
+        named: list[tuple[str, Any]] = [
+            ("content", self.content),
+            ("reference", self.reference),
+            ("init", self.init),
+            ("regions", self.label_map),
+            *self.weights.items(),
+            *((f"regions.{name}", choice.source) for name, choice in self.regions.items()),
+            *(
+                (f"styles.{region}", style.image)
+                for region, styles in self.styles.items()
+                for style in styles
+            ),
+        ]
+        return {
+            f"{key}={name}": folder / Path(name).expanduser()
+            for key, name in named
+            if isinstance(name, str)
+        }
 
 
 def parse_shape(text: str) -> Shape | None:

@@ -1,18 +1,22 @@
-"""Styling: the pictures that regions are to look like, in the colours asked for."""
+"""Styles: the pictures that regions are to look like, in the colours asked for."""
 
+import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from pipeline.engine.objective import Style
 from pipeline.errors import UserError
+from pipeline.methods import Region
 from pipeline.pictures import color
 from pipeline.pictures.boxes import surroundings
 from pipeline.regions.masks import class_masks, region_masks
 from pipeline.regions.segment import Segmentation
-from pipeline.request import StyleChoice
+from pipeline.request import RegionChoice, StyleChoice
+
+log = logging.getLogger(__name__)
 
 #: Pixels of surroundings kept around the region of a style picture.
 _STYLE_MARGIN = 16
@@ -23,77 +27,96 @@ class StylePicture:
     """A style picture as read.
 
     Attributes:
+        choice: what was asked for.
         picture: (1, 3, h, w) in [0, 1].
         mask: (1, 1, h, w), the region of it to use; None: all.
     """
 
+    choice: StyleChoice
     picture: Tensor
     mask: Tensor | None = None
 
-    def cropped(self) -> "StylePicture":
-        """Without what lies far from the region."""
-        if self.mask is None:
-            return self
-        box = surroundings(self.mask, _STYLE_MARGIN)
-        return StylePicture(box.cut(self.picture), box.cut(self.mask))
+    def to(self, like: Tensor) -> "StylePicture":
+        """The same on the device of a tensor."""
+        mask = None if self.mask is None else self.mask.to(like)
+        return dataclasses.replace(self, picture=self.picture.to(like), mask=mask)
+
+    def restricted(self, mask: Tensor) -> "StylePicture":
+        """A region of it, without what lies far from the region."""
+        box = surroundings(mask, _STYLE_MARGIN)
+        return StylePicture(self.choice, box.cut(self.picture), box.cut(mask))
 
 
-def looks_into_styles(styles: Mapping[str, Sequence[StyleChoice]]) -> bool:
+def look_inside(pictures: Mapping[str, Sequence[StylePicture]]) -> bool:
     """Whether any style is to come from a region of its picture."""
-    return any(choice.region is not None for chosen in styles.values() for choice in chosen)
+    return any(found.choice.region is not None for own in pictures.values() for found in own)
 
 
 def within_regions(
-    styles: Mapping[str, Sequence[StyleChoice]],
-    pictures: Mapping[str, Sequence[StylePicture]],
-    look: Callable[[Tensor], Segmentation],
+    pictures: Mapping[str, Sequence[StylePicture]], look: Callable[[Tensor], Segmentation]
 ) -> dict[str, list[StylePicture]]:
     """The style pictures with the masks of the regions asked for; each is segmented once.
 
     Args:
-        styles: region to what was asked for.
-        pictures: region to the pictures, in the same order.
+        pictures: region to its style pictures.
         look: segments a picture, (1, 3, h, w) in [0, 1].
 
     Raises:
         UserError: a style picture that does not show the region asked for.
     """
-    seen: dict[int, dict[str, Tensor]] = {}
+    # A picture is known by what was asked for, but for the region of it.
+    seen: dict[StyleChoice, dict[str, Tensor]] = {}
 
-    def restricted(choice: StyleChoice, found: StylePicture) -> StylePicture:
-        if choice.region is None:
+    def restricted(found: StylePicture) -> StylePicture:
+        region = found.choice.region
+        if region is None:
             return found
-        if id(found.picture) not in seen:
-            seen[id(found.picture)] = class_masks(look(found.picture), found.picture)
+        whole = dataclasses.replace(found.choice, region=None, weight=None, color=None)
+        if whole not in seen:
+            seen[whole] = class_masks(look(found.picture), found.picture)
         try:
-            masks = region_masks([choice.region], seen[id(found.picture)], found.picture)
+            masks = region_masks([region], seen[whole], found.picture)
         except UserError as error:
-            raise UserError(f"style {choice.image}: {error}") from None
-        return StylePicture(found.picture, masks[choice.region]).cropped()
+            raise UserError(f"style {found.choice.image}: {error}") from None
+        return found.restricted(masks[region])
 
-    return {
-        region: [
-            restricted(choice, found)
-            for choice, found in zip(chosen, pictures[region], strict=True)
-        ]
-        for region, chosen in styles.items()
-    }
+    return {region: [restricted(found) for found in own] for region, own in pictures.items()}
 
 
-def coloured(
-    found: StylePicture,
-    choice: StyleChoice,
-    weight: float,
-    content: Tensor,
-    mask: Tensor,
-    kind: str,
+def match(
+    name: str, reference: Tensor, look: Callable[[Tensor], Segmentation], content: Segmentation
+) -> dict[str, list[StylePicture]]:
+    """Each class of the content in the style of the same class of a reference.
+
+    Classes without a partner take the whole reference.
+
+    Args:
+        name: of the reference, for the record.
+        reference: (1, 3, h, w) in [0, 1].
+        look: segments a picture.
+        content: which classes there are.
+    """
+    there = look(reference).shares
+    found = {}
+    for region, share in content.shares.items():
+        if share == 0:
+            continue
+        partner = there.get(region, 0) > 0
+        choice = StyleChoice(name, region=region if partner else None)
+        found[region] = [StylePicture(choice, reference)]
+        log.info("%s in the style of the %s", region, region if partner else "whole reference")
+    return found
+
+
+def style_of(
+    found: StylePicture, name: str, weight: float, content: Tensor, mask: Tensor, kind: str
 ) -> Style:
     """A style for a region of the content, its colours changed as asked for (`color`).
 
     Args:
-        found: the style picture.
-        choice: what was asked for; its colour goes before ``kind``.
-        weight: of the style's loss.
+        found: the style picture; its own colour goes before ``kind``.
+        name: of the style, different from all others'.
+        weight: of its loss.
         content: (1, 3, H, W) in [0, 1].
         mask: (1, 1, H, W), the region.
         kind: the run's colour.
@@ -102,24 +125,11 @@ def coloured(
         "luminance": color.grey_style,
         "match": color.match_mean_covariance,
         "histogram": color.match_histogram,
-    }.get(choice.color or kind)
+    }.get(found.choice.color or kind)
     picture = found.picture
     if change is not None:
         picture = change(picture, content, found.mask, mask)
-    return Style(picture, found.mask, weight)
-
-
-def rounds(
-    styles: Mapping[str, Sequence[Style]], sequential: bool
-) -> list[dict[str, Sequence[Style]]]:
-    """The optimisations to make one after the other, each with the styles it pursues at once."""
-    if not sequential:
-        return [dict(styles)]
-    longest = max(len(chosen) for chosen in styles.values())
-    return [
-        {region: [chosen[k]] for region, chosen in styles.items() if len(chosen) > k}
-        for k in range(longest)
-    ]
+    return Style(picture, found.mask, weight, name)
 
 
 def weight_of(choice: StyleChoice, count: int, sequential: bool) -> float:
@@ -129,21 +139,41 @@ def weight_of(choice: StyleChoice, count: int, sequential: bool) -> float:
     return 1.0 if sequential else 1 / count
 
 
-def grey_inside(content: Tensor, masks: Sequence[Tensor]) -> Tensor:
-    """The content with the regions of `masks` in grey, for regions painted in luminance alone."""
-    for mask in masks:
-        content = content + mask * (color.grey(content) - content)
-    return content
+def prepared_regions(
+    styles: Mapping[str, Sequence[StylePicture]],
+    masks: Mapping[str, Tensor],
+    choices: Mapping[str, RegionChoice],
+    content: Tensor,
+    kind: str,
+    feather: float,
+    sequential: bool,
+) -> list[Region]:
+    """The regions to be painted, with their styles in the colours asked for.
 
-
-def noise_picture(like: Tensor, seed: int) -> Tensor:
-    """Uniform noise of ``like``'s shape in [0, 1], the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(like.shape, generator=generator).to(like)
-
-
-def content_with_noise(content: Tensor, deviation: float, seed: int) -> Tensor:
-    """The content with Gaussian noise of that standard deviation, in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(content.shape, generator=generator).to(content)
-    return (content + deviation * noise).clamp(0, 1)
+    Args:
+        styles: region to its style pictures.
+        masks: region to (1, 1, H, W) in [0, 1].
+        choices: what was asked for about regions.
+        content: (1, 3, H, W) in [0, 1].
+        kind, feather: the run's colour, and its width of soft edges in pixels.
+        sequential: whether several styles are pursued one after the other.
+    """
+    found = []
+    for name, own in styles.items():
+        prepared = [
+            style_of(
+                style,
+                f"{name} {number}",
+                weight_of(style.choice, len(own), sequential),
+                content,
+                masks[name],
+                kind,
+            )
+            for number, style in enumerate(own, start=1)
+        ]
+        asked = choices[name].feather if name in choices else None
+        images = [style.choice.image for style in own]
+        luminance = (own[0].choice.color or kind) == "luminance"
+        width = feather if asked is None else asked
+        found.append(Region(name, masks[name], prepared, width, luminance, images))
+    return found

@@ -1,10 +1,15 @@
 """Small synthetic pictures, never square, and a tiny encoder."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.objective import Style
+from pipeline.methods import Region, Scene
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
 
@@ -26,6 +31,18 @@ def tiny_features(seed: int = 0) -> nn.Sequential:
             nn.init.normal_(module.weight, std=0.3, generator=generator)
             nn.init.zeros_(module.bias)
     return features.requires_grad_(False)
+
+
+def scene_of(
+    content: Tensor,
+    masks: Mapping[str, Tensor],
+    styles: Mapping[str, Sequence[Style]],
+    **more: Any,
+) -> Scene:
+    """A scene of regions by name."""
+    return Scene(
+        content, [Region(name, mask, styles[name]) for name, mask in masks.items()], **more
+    )
 
 
 @pytest.fixture

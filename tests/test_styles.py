@@ -1,21 +1,18 @@
-"""Styling: parts of style pictures, rounds and weights, colours and noise."""
+"""Styles: parts of style pictures, rounds and weights, colours and noise."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine.objective import Style
 from pipeline.errors import UserError
 from pipeline.regions.segment import Segmentation
-from pipeline.request import StyleChoice
+from pipeline.request import RegionChoice, StyleChoice
 from pipeline.styles import (
     StylePicture,
-    coloured,
-    content_with_noise,
-    grey_inside,
-    looks_into_styles,
-    noise_picture,
-    rounds,
+    look_inside,
+    match,
+    prepared_regions,
+    style_of,
     weight_of,
     within_regions,
 )
@@ -29,31 +26,63 @@ def look(picture: Tensor) -> Segmentation:
 
 
 def test_the_style_comes_from_a_region_of_its_picture(stripes: Tensor) -> None:
-    styles = {"cat": [StyleChoice("a.jpg", region="person"), StyleChoice("a.jpg")]}
-    assert looks_into_styles(styles)
-    pictures = {"cat": [StylePicture(stripes), StylePicture(stripes)]}
-    restricted, plain = within_regions(styles, pictures, look)["cat"]
+    seen = []
+
+    def counted(picture: Tensor) -> Segmentation:
+        seen.append(picture)
+        return look(picture)
+
+    choices = [StyleChoice("a.jpg", region="person"), StyleChoice("a.jpg"), StyleChoice("b.jpg")]
+    pictures = {
+        "cat": [StylePicture(choice, stripes) for choice in choices],
+        "dog": [StylePicture(StyleChoice("a.jpg", region="background", weight=2), stripes)],
+    }
+    assert look_inside(pictures)
+    found = within_regions(pictures, counted)
+    restricted, plain, _ = found["cat"]
     assert plain.mask is None
     # 35 columns of person and 16 of surroundings.
     assert restricted.picture.shape == (1, 3, 50, 51)
     assert restricted.mask is not None
     assert restricted.mask.sum() == 50 * 35
+    (other,) = found["dog"]
+    assert other.mask is not None
+    assert other.mask.sum() == 50 * 35
+    # Once, however many regions of it are asked for.
+    assert len(seen) == 1
 
 
 def test_a_style_without_the_region_says_what_it_shows(stripes: Tensor) -> None:
-    styles = {"cat": [StyleChoice("a.jpg", region="horse")]}
+    pictures = {"cat": [StylePicture(StyleChoice("a.jpg", region="horse"), stripes)]}
     with pytest.raises(UserError, match=r"style a.jpg: no horse.*background 50.0%, person 50.0%"):
-        within_regions(styles, {"cat": [StylePicture(stripes)]}, look)
+        within_regions(pictures, look)
 
 
-def test_rounds(stripes: Tensor) -> None:
-    first, second, other = Style(stripes), Style(stripes.flip(1)), Style(stripes.flip(2))
-    styles = {"a": [first, second], "b": [other]}
-    assert rounds(styles, sequential=False) == [styles]
-    assert rounds(styles, sequential=True) == [
-        {"a": [first], "b": [other]},
-        {"a": [second]},
-    ]
+def test_each_class_is_matched_with_its_own(stripes: Tensor, content: Tensor) -> None:
+    cat = torch.zeros_like(content[:, :1])
+    cat[..., :20, :] = 1
+    there = Segmentation({"background": 1 - cat, "cat": cat})
+    found = match("a.jpg", stripes, look, there)
+    regions = {name: own.choice.region for name, (own,) in found.items()}
+    assert regions == {"background": "background", "cat": None}
+
+
+def test_regions_are_prepared_with_their_styles(
+    content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    styles = {
+        "disc": [StylePicture(StyleChoice("a.jpg"), stripes)] * 2,
+        "rest": [StylePicture(StyleChoice("b.jpg", color="luminance"), stripes)],
+    }
+    masks = {"disc": disc, "rest": 1 - disc}
+    choices = {"disc": RegionChoice(feather=7.0)}
+    first, rest = prepared_regions(styles, masks, choices, content, "style", 2.0, False)
+    assert (first.name, first.feather, first.luminance) == ("disc", 7.0, False)
+    assert [style.weight for style in first.styles] == [0.5, 0.5]
+    assert [*first.images] == ["a.jpg", "a.jpg"]
+    assert (rest.name, rest.feather, rest.luminance) == ("rest", 2.0, True)
+    names = [style.name for region in (first, rest) for style in region.styles]
+    assert len({*names}) == 3
 
 
 def test_weights_share_one_unless_given() -> None:
@@ -67,25 +96,6 @@ def test_weights_share_one_unless_given() -> None:
 def test_a_styles_own_color_goes_before_the_runs(
     content: Tensor, disc: Tensor, stripes: Tensor, own: str | None
 ) -> None:
-    found = coloured(
-        StylePicture(stripes), StyleChoice("a", color=own), 1.0, content, disc, "style"
-    )
+    picture = StylePicture(StyleChoice("a", color=own), stripes)
+    found = style_of(picture, "a", 1.0, content, disc, "style")
     assert torch.equal(found.picture, stripes) == (own is None)
-
-
-def test_grey_inside(content: Tensor, disc: Tensor) -> None:
-    grey = grey_inside(content, [disc])
-    outside = (disc == 0).expand_as(content)
-    assert torch.equal(grey[outside], content[outside])
-    inside = grey[:, :, disc[0, 0] == 1]
-    torch.testing.assert_close(inside[:, 0], inside[:, 2])
-
-
-def test_noise_has_a_seed_and_stays_in_range(content: Tensor) -> None:
-    noise = noise_picture(content, 3)
-    assert torch.equal(noise, noise_picture(content, 3))
-    assert not torch.equal(noise, noise_picture(content, 4))
-    assert noise.mean().item() == pytest.approx(0.5, abs=0.02)
-    noisy = content_with_noise(torch.full_like(content, 0.5), 0.1, 0)
-    assert noisy.std().item() == pytest.approx(0.1, rel=0.05)
-    assert content_with_noise(content, 5.0, 0).min() >= 0

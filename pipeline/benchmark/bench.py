@@ -19,7 +19,7 @@ from pipeline.config.compose import compose_settings
 from pipeline.config.schema import Settings
 from pipeline.engine.engine import Engine
 from pipeline.engine.objective import Style
-from pipeline.methods import Scene, Stylized
+from pipeline.methods import Region, Scene, Stylized
 from pipeline.networks import encoders, weights
 from pipeline.pictures import read
 
@@ -120,8 +120,8 @@ def _square(picture: Tensor, size: int) -> Tensor:
 def whole_frame(size: int, where: torch.device, start: Tensor | None = None) -> Scene:
     """One style for the whole picture."""
     content = content_picture(size, where)
-    styles = {"all": [Style(style_picture(size, where))]}
-    return Scene(content, {"all": torch.ones_like(content[:, :1])}, styles, start)
+    style = Style(style_picture(size, where))
+    return Scene(content, [Region("all", torch.ones_like(content[:, :1]), [style])], start)
 
 
 def settings(bench: Bench, overrides: Sequence[str]) -> Settings:

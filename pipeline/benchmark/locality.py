@@ -12,7 +12,7 @@ from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
 from pipeline.engine.objective import Style
-from pipeline.methods import Scene
+from pipeline.methods import Region, Scene
 from pipeline.networks import encoders
 
 #: Centres of three discs, across and down, and their radius, in sides of the picture.
@@ -35,11 +35,11 @@ def discs(size: int, where: torch.device) -> dict[str, Tensor]:
 def scene(masks: Mapping[str, Tensor], where: torch.device) -> Scene:
     """The photograph with these regions, each with a style of its own."""
     size = next(iter(masks.values())).shape[2]
-    styles = {
-        region: [Style(benches.style_picture(size, where, number))]
-        for number, region in enumerate(masks)
-    }
-    return Scene(benches.content_picture(size, where), masks, styles)
+    regions = [
+        Region(name, mask, [Style(benches.style_picture(size, where, number))])
+        for number, (name, mask) in enumerate(masks.items())
+    ]
+    return Scene(benches.content_picture(size, where), regions)
 
 
 def _network(bench: Bench) -> tuple[list[str], textbook.Stack]:
@@ -108,10 +108,10 @@ def _three_by_textbook(bench: Bench, size: int, iterations: int) -> Comparison:
     three = scene(discs(size, bench.where), bench.where)
     ours = benches.prepare_engine(bench, overrides, three)(iterations)
     theirs = [
-        benches.prepare_textbook(stack, three.content, three.styles[region][0].picture, mask)(
+        benches.prepare_textbook(stack, three.content, region.styles[0].picture, region.mask)(
             iterations
         )
-        for region, mask in three.masks.items()
+        for region in three.regions
     ]
     samples = timing.alternate(
         {"three classes": _all_of(bench, [ours]), "textbook, three runs": _all_of(bench, theirs)},

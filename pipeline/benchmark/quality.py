@@ -113,12 +113,11 @@ def _distances(
 ) -> dict[str, float]:
     """Of a picture from its style and from its content, by the exact engine."""
     _, encoder, engine = benches.engine(bench, [*_PLAIN, *exact])
-    style = engine.style_distance(picture, Guide("all", scene.styles["all"]))
+    style = engine.style_distance(picture, Guide("all", scene.regions[0].styles))
+    layers = [Layer(name) for name in encoder.content_layers]
     with torch.no_grad():
-        painted, content = (
-            encoder.module(shown, encoder.content_layers) for shown in (picture, scene.content)
-        )
-    everywhere = {name: torch.ones_like(found[:, :1]) for name, found in content.items()}
+        painted, content = (encoder.module(shown, layers) for shown in (picture, scene.content))
+    everywhere = {layer: torch.ones_like(found[:, :1]) for layer, found in content.items()}
     return {"style": style, "content": measures.perceptual_distance(painted, content, everywhere)}
 
 
@@ -253,7 +252,7 @@ def default_loss(bench: Bench, overrides: Sequence[str], scene: Scene) -> textbo
     wanted = [*style_layers, *content_layers]
     with torch.no_grad():
         content = encoder.module(scene.content, wanted)
-        style = encoder.module(scene.styles["all"][0].picture, style_layers)
+        style = encoder.module(scene.regions[0].styles[0].picture, style_layers)
         grams = {layer: losses.gram_matrix(found) for layer, found in style.items()}
     frame = torch.ones_like(scene.content[:, :1])
 

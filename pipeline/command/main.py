@@ -28,7 +28,7 @@ from pipeline.command import failures
 from pipeline.command.overrides import is_sweep, literal, path_text, plain_override
 from pipeline.compare.callback import FILES, write_report
 from pipeline.config.compose import CONF, explain, known_keys, nearest, register
-from pipeline.config.schema import Settings
+from pipeline.config.schema import Settings, fingerprint
 from pipeline.errors import UserError, describe, fail
 from pipeline.results.failures import Failure, record
 from pipeline.results.folder import check_folder, clear
@@ -169,7 +169,7 @@ def _paint(
 
     if settings.resume and distributed.size() > 1:
         raise UserError("resume=true is for one process; leave out torchrun")
-    if settings.resume and is_finished(output, settings):
+    if settings.resume and is_finished(output, fingerprint(settings)):
         log.info("%s is finished already", output)
         return
     if record is not None:

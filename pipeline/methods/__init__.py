@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,29 +21,49 @@ _MULTIPLE = 16
 
 
 @dataclass(frozen=True)
+class Region:
+    """A region to be painted.
+
+    Attributes:
+        name: unlike all others'.
+        mask: (1, 1, H, W) in [0, 1].
+        styles: at least one; pursued at once, each with its weight.
+        feather: width of its soft edge towards the photograph, in pixels.
+        luminance: whether only lightness is painted and the photograph's colours stay.
+        images: what its style pictures are called, for the record.
+    """
+
+    name: str
+    mask: Tensor
+    styles: Sequence[Style]
+    feather: float = 0.0
+    luminance: bool = False
+    images: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Scene:
     """What is to be painted.
 
     Attributes:
         content: (1, 3, H, W) in [0, 1].
-        masks: styled region to its mask, (1, 1, H, W) in [0, 1].
-        styles: styled region to its styles.
+        regions: of it, at least one; their masks add up to at most 1.
         start: (1, 3, H, W) in [0, 1], where the optimisation begins; None: at the content.
         free: whether pixels outside the regions may change, held by the content loss alone.
     """
 
     content: Tensor
-    masks: Mapping[str, Tensor]
-    styles: Mapping[str, Sequence[Style]]
+    regions: Sequence[Region]
     start: Tensor | None = None
     free: bool = False
 
     @property
     def union(self) -> Tensor:
         """(1, 1, H, W), all regions together."""
-        if len(self.masks) == 1:
-            return next(iter(self.masks.values()))  # not a copy: at the largest sizes each counts
-        return torch.cat([*self.masks.values()], dim=1).sum(1, keepdim=True).clamp(0, 1)
+        if len(self.regions) == 1:
+            return self.regions[0].mask  # not a copy: at the largest sizes each counts
+        masks = [region.mask for region in self.regions]
+        return torch.cat(masks, dim=1).sum(1, keepdim=True).clamp(0, 1)
 
     @property
     def frame(self) -> Box:
@@ -54,11 +74,9 @@ class Scene:
         """The part of the picture that has to be computed: its regions and ``margin`` pixels."""
         return self.frame if self.free else surroundings(self.union, margin, multiple=_MULTIPLE)
 
-    def only(self, region: str) -> "Scene":
+    def only(self, region: Region) -> "Scene":
         """The same with one region."""
-        return dataclasses.replace(
-            self, masks={region: self.masks[region]}, styles={region: self.styles[region]}
-        )
+        return dataclasses.replace(self, regions=[region])
 
     def job(self, box: Box, guides: Sequence[Guide], stage: str) -> Job:
         """What is to be painted inside a box, towards guides that are cut to it."""
@@ -127,10 +145,11 @@ def paint_at_once(
     """One optimisation for all regions of a scene; arguments as `Scene.job`."""
     start = time.monotonic()
     painting = scene.placed(engine.paint(scene.job(box, guides, stage), progress), box)
-    share = (time.monotonic() - start) / len(scene.masks)
+    share = (time.monotonic() - start) / len(scene.regions)
+    names = [region.name for region in scene.regions]
     return Stylized(
-        dict.fromkeys(scene.masks, painting.picture),
+        dict.fromkeys(names, painting.picture),
         painting.curve,
-        dict.fromkeys(scene.masks, share),
-        {n: dict.fromkeys(scene.masks, shown) for n, shown in painting.snapshots.items()},
+        dict.fromkeys(names, share),
+        {n: dict.fromkeys(names, shown) for n, shown in painting.snapshots.items()},
     )

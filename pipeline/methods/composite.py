@@ -14,7 +14,7 @@ from typing import Literal
 from pipeline.engine.engine import Engine, Painting
 from pipeline.engine.objective import Guide
 from pipeline.engine.progress import Progress
-from pipeline.methods import Scene, Stylized
+from pipeline.methods import Region, Scene, Stylized
 from pipeline.pictures.boxes import alike
 
 
@@ -34,10 +34,11 @@ def composite(
             over all of its surroundings.
         margin: pixels of surroundings on each side.
     """
-    alone = {region: scene.only(region) for region in scene.masks}
-    boxes = alike({region: part.box(margin) for region, part in alone.items()}, scene.frame)
-    together: dict[tuple[int, int], list[str]] = {}
-    for region, box in boxes.items():
+    alone = {region.name: scene.only(region) for region in scene.regions}
+    boxes = alike({name: part.box(margin) for name, part in alone.items()}, scene.frame)
+    together: dict[tuple[int, int], list[Region]] = {}
+    for region in scene.regions:
+        box = boxes[region.name]
         together.setdefault((box.height, box.width), []).append(region)
     paintings: dict[str, Painting] = {}
     seconds: dict[str, float] = {}
@@ -45,24 +46,25 @@ def composite(
         start = time.monotonic()
         jobs = []
         for region in regions:
-            mask = boxes[region].cut(scene.masks[region]) if gram == "masked" else None
-            guide = Guide(region, scene.styles[region], mask)
-            jobs.append(alone[region].job(boxes[region], [guide], region))
+            box = boxes[region.name]
+            mask = box.cut(region.mask) if gram == "masked" else None
+            guide = Guide(region.name, region.styles, mask)
+            jobs.append(alone[region.name].job(box, [guide], region.name))
         found = engine.paint_together(jobs, progress)
         share = (time.monotonic() - start) / len(regions)
         for region, painting in zip(regions, found, strict=True):
-            paintings[region] = scene.placed(painting, boxes[region])
-            seconds[region] = share
-    paintings = {region: paintings[region] for region in scene.masks}
+            paintings[region.name] = scene.placed(painting, boxes[region.name])
+            seconds[region.name] = share
+    paintings = {region.name: paintings[region.name] for region in scene.regions}
     numbers = dict.fromkeys(n for painting in paintings.values() for n in painting.snapshots)
     return Stylized(
-        {region: painting.picture for region, painting in paintings.items()},
+        {name: painting.picture for name, painting in paintings.items()},
         [row for painting in paintings.values() for row in painting.curve],
-        {region: seconds[region] for region in scene.masks},
+        {name: seconds[name] for name in paintings},
         {
             n: {
-                r: painting.snapshots[n]
-                for r, painting in paintings.items()
+                name: painting.snapshots[n]
+                for name, painting in paintings.items()
                 if n in painting.snapshots
             }
             for n in numbers

@@ -22,7 +22,5 @@ def guided(scene: Scene, engine: Engine, progress: Progress, *, margin: int) -> 
         margin: pixels of surroundings on each side of the regions.
     """
     box = scene.box(margin)
-    guides = [
-        Guide(region, scene.styles[region], box.cut(mask)) for region, mask in scene.masks.items()
-    ]
+    guides = [Guide(region.name, region.styles, box.cut(region.mask)) for region in scene.regions]
     return paint_at_once(scene, box, guides, engine, "guided", progress)

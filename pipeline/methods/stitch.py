@@ -8,7 +8,7 @@ stitch paints all of them at once; its result depends on which part of a style l
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.engine.engine import Engine
 from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import Progress
-from pipeline.methods import Scene, Stylized, paint_at_once
+from pipeline.methods import Region, Scene, Stylized, paint_at_once
 from pipeline.pictures.boxes import surroundings
 
 #: How far a style is shrunk to fit a small region; smaller, its strokes would turn into noise.
@@ -42,30 +42,33 @@ def stitch(
         margin: pixels of surroundings on each side; with ``masked`` only the box around all
             styled regions is painted.
     """
-    layers = range(max(len(styles) for styles in scene.styles.values()))
-    canvases = [
-        style_canvas(scene.content, scene.masks, _styles_at(scene.styles, k)) for k in layers
-    ]
+    numbers = range(max(len(region.styles) for region in scene.regions))
+    canvases = [style_canvas(scene.content, scene.regions, number) for number in numbers]
     if gram == "global":
         box = scene.frame
         styles = [Style(canvas.picture, weight=1 / len(canvases)) for canvas in canvases]
-        guides = [Guide(" + ".join(scene.masks), styles)]
+        guides = [Guide(" + ".join(region.name for region in scene.regions), styles)]
     else:
         box = scene.box(margin)
         cut = [box.cut(canvas.picture) for canvas in canvases]
         guides = [
             Guide(
-                region,
+                region.name,
                 [
-                    Style(cut[k], box.cut(canvases[k].masks[region]), style.weight, f"canvas {k}")
-                    for k, style in enumerate(scene.styles[region])
+                    Style(
+                        cut[k],
+                        box.cut(canvases[k].masks[region.name]),
+                        style.weight,
+                        f"canvas {k + 1}",
+                    )
+                    for k, style in enumerate(region.styles)
                 ],
-                box.cut(mask),
+                box.cut(region.mask),
             )
-            for region, mask in scene.masks.items()
+            for region in scene.regions
         ]
     done = paint_at_once(scene, box, guides, engine, "stitch", progress)
-    names = ["style_canvas", *(f"style_canvas-{k + 1}" for k in layers[1:])]
+    names = ["style_canvas", *(f"style_canvas-{k + 1}" for k in numbers[1:])]
     return dataclasses.replace(
         done, extra=dict(zip(names, [canvas.picture for canvas in canvases], strict=True))
     )
@@ -84,9 +87,7 @@ class Canvas:
     masks: dict[str, Tensor]
 
 
-def style_canvas(
-    content: Tensor, masks: Mapping[str, Tensor], styles: Mapping[str, Style]
-) -> Canvas:
+def style_canvas(content: Tensor, regions: Sequence[Region], number: int = 0) -> Canvas:
     """The stitched style picture: each region filled with its style, the rest with the content.
 
     A style is scaled, keeping its proportions, to cover the box around its region, and centred
@@ -94,26 +95,21 @@ def style_canvas(
 
     Args:
         content: (1, 3, H, W) in [0, 1].
-        masks: region to (1, 1, H, W) in [0, 1].
-        styles: region to its style.
+        regions: of it.
+        number: which of each region's styles to take, the last one where it has fewer.
     """
     canvas, shown = content, {}
-    for region, mask in masks.items():
-        style = styles[region]
+    for region in regions:
+        mask, style = region.mask, region.styles[min(number, len(region.styles) - 1)]
         box = surroundings(mask, 0, smallest=1)
         filled = box.put(_cover(style.picture, box.height, box.width), canvas)
         canvas = canvas + mask * (filled - canvas)
-        shown[region] = mask
+        shown[region.name] = mask
         if style.mask is not None:
             inside = mask * box.put(_cover(style.mask, box.height, box.width), mask)
             # The part of the style's own region that is asked for may lie outside this region.
-            shown[region] = inside if float(inside.max()) > 0.5 else mask
+            shown[region.name] = inside if float(inside.max()) > 0.5 else mask
     return Canvas(canvas, shown)
-
-
-def _styles_at(styles: Mapping[str, Sequence[Style]], number: int) -> dict[str, Style]:
-    """Each region's style of that number, its last one where it has fewer."""
-    return {region: found[min(number, len(found) - 1)] for region, found in styles.items()}
 
 
 def _cover(style: Tensor, height: int, width: int) -> Tensor:

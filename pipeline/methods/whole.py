@@ -17,5 +17,5 @@ def whole(scene: Scene, engine: Engine, progress: Progress) -> Stylized:
         scene: with one region, whose mask covers the picture.
         engine, progress: as `methods.Method`.
     """
-    guides = [Guide(region, styles) for region, styles in scene.styles.items()]
+    guides = [Guide(region.name, region.styles) for region in scene.regions]
     return paint_at_once(scene, scene.frame, guides, engine, "global", progress)

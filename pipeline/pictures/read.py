@@ -111,6 +111,7 @@ def style_picture(
     *,
     scale: float = 1.0,
     crop: Shape | None = None,
+    what: str = "style",
 ) -> Tensor:
     """A style picture: a path relative to ``folder``, a name in the bundled gallery, or a sample's.
 
@@ -121,6 +122,7 @@ def style_picture(
         size: bound of the long side in pixels; smaller pictures are not enlarged.
         scale: enlarges the picture, and so its brushwork, beyond ``size``.
         crop: the box of it to use, cut before it is made to fit.
+        what: the picture is, for messages.
 
     Returns:
         (1, 3, h, w), sRGB in [0, 1].
@@ -128,7 +130,7 @@ def style_picture(
     picture = (held or {}).get(source)
     if picture is None and source in SAMPLES and not (folder / source).exists():
         picture = _sample(source)
-    picture = picture or open_picture(find_style(source, folder))
+    picture = picture or open_picture(find_style(source, folder, what))
     if crop is not None:
         picture = picture.crop(_pixel_box(crop, picture.size, source))
     fitted = fit(picture, size, source)
@@ -166,7 +168,7 @@ def open_labels(source: str, folder: Path, held: Held | None = None) -> Image.Im
     return _open(path, _upright)
 
 
-def find_style(source: str, folder: Path) -> Path:
+def find_style(source: str, folder: Path, what: str = "style") -> Path:
     """The file a style names: a path relative to ``folder``, else a name in the gallery.
 
     Raises:
@@ -178,7 +180,7 @@ def find_style(source: str, folder: Path) -> Path:
     for name in (source, f"{source}.jpg"):
         if name in gallery.names():
             return gallery.GALLERY / name
-    raise UserError(_not_found("style", source, folder, gallery.names(), "gallery picture"))
+    raise UserError(_not_found(what, source, folder, gallery.names(), "gallery picture"))
 
 
 def open_picture(path: Path) -> Image.Image:

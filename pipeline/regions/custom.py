@@ -1,19 +1,18 @@
 """Own regions: label maps, mask files and shapes that stand beside the segmenter's classes."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import inputs
 from pipeline.errors import UserError
-from pipeline.pictures import read
 from pipeline.pictures.strips import strips
 from pipeline.regions.label_map import LabelMap
+from pipeline.regions.masks import class_masks, find_region
 from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice, Shape
 
 
@@ -51,28 +50,52 @@ def label_masks(labels: LabelMap | None, content: Tensor) -> dict[str, Tensor]:
     return {name: mask.to(content) for name, mask in labels.masks(*content.shape[2:]).items()}
 
 
+def available_masks(
+    segmentation: Segmentation | None,
+    labels: LabelMap | None,
+    choices: Mapping[str, RegionChoice],
+    pictures: Mapping[str, Tensor],
+    content: Tensor,
+    original: tuple[int, int],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Masks of all regions that were found or drawn; classes, labels and one's own.
+
+    Args:
+        segmentation: of the content; None: no classes.
+        labels: a label map of it.
+        choices, pictures, content, original: as `own_masks`.
+
+    Returns:
+        Name to (1, 1, H, W) in [0, 1], under all names; and under one name each.
+    """
+    found = {} if segmentation is None else class_masks(segmentation, content)
+    found |= label_masks(labels, content)
+    found |= own_masks(choices, found, pictures, content, original)
+    again = aliases(labels)
+    return found, {name: mask for name, mask in found.items() if name not in again}
+
+
 def own_masks(
     choices: Mapping[str, RegionChoice],
     available: Mapping[str, Tensor],
+    pictures: Mapping[str, Tensor],
     content: Tensor,
     original: tuple[int, int],
-    folder: Path,
-    held: read.Held,
 ) -> dict[str, Tensor]:
     """Masks of the regions that have a source.
 
     Args:
         choices: the user's own regions.
         available: regions that a source may name: classes, their objects, labels.
+        pictures: name of a region to its mask, (1, 1, H, W) in [0, 1], where that is a picture.
         content: (1, 3, H, W).
         original: width and height of the photograph in its file, for shapes in pixels.
-        folder, held: where mask files are, as `inputs.mask_picture`.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1].
 
     Raises:
-        UserError: a mask that cannot be read.
+        UserError: a source that the photograph does not show.
     """
     height, width = content.shape[2:]
     found: dict[str, Tensor] = {}
@@ -82,12 +105,12 @@ def own_masks(
             continue
         if isinstance(source, Shape):
             mask = shape_mask(source, height, width, original)
-        elif source in available:
-            mask = available[source]
-        elif source.partition(".")[0] in VOC_CLASSES and not (folder / source).exists():
-            raise UserError(f"regions.{name}={source}: there is no {source} in this photograph")
+        elif name in pictures:
+            mask = pictures[name]
+        elif source in available or source.partition(".")[0] in available:
+            mask = find_region(source, available)
         else:
-            mask = inputs.mask_picture(source, height, width, folder, held)
+            raise UserError(f"regions.{name}={source}: there is no {source} in this photograph")
         found[name] = mask.to(content)
     return found
 

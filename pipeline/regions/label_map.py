@@ -41,6 +41,11 @@ def mask_values(picture: Image.Image) -> npt.NDArray[np.float32]:
     return levels if levels.max(initial=0) <= 1 else levels / np.float32(255)
 
 
+def mask_of_size(picture: Image.Image, height: int, width: int) -> Tensor:
+    """A mask picture (`mask_values`) as (1, 1, H, W) in [0, 1], whatever its own size."""
+    return resized(mask_values(picture), height, width)
+
+
 @dataclass(frozen=True)
 class LabelMap:
     """A label map picture.

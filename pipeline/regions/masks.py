@@ -83,7 +83,7 @@ def region_masks(
             continue
         mask, strongest = 1 - taken, 1.0
         if name not in (ALL, REST):
-            own = _changed(_find(name, available), (choices or {}).get(name))
+            own = _changed(find_region(name, available), (choices or {}).get(name))
             mask, strongest = torch.minimum(own, mask), float(own.max())
         masks[name] = mask.masked_fill_(mask < _NOTHING, 0)
         taken.add_(mask).clamp_(0, 1)
@@ -124,7 +124,16 @@ def object_masks(mask: Tensor, smallest: float = _SMALLEST_OBJECT) -> list[Tenso
     return [mask * (places == k) for k in range(len(large))]
 
 
-def _find(name: str, available: Mapping[str, Tensor]) -> Tensor:
+def find_region(name: str, available: Mapping[str, Tensor]) -> Tensor:
+    """A region's mask, (1, 1, H, W), or one of its objects' (``person.1``).
+
+    Args:
+        name: of the region.
+        available: those that there are.
+
+    Raises:
+        UserError: there is no such region, or not so many objects of it.
+    """
     if name in available:
         return available[name]
     base, _, number = name.partition(".")

@@ -1,8 +1,9 @@
 """Result: what a run has made, before anything is written."""
 
+import dataclasses
 import io
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from torch import Tensor
 from pipeline.engine.progress import LossRow
 from pipeline.pictures.read import tensor_to_array
 from pipeline.regions.segment import Segmentation
+
+if TYPE_CHECKING:
+    from pipeline.paint import Painted
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,31 @@ class Result:
     snapshots: dict[int, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+
+    def with_painted(self, painted: "Painted", styles: dict[str, list[Tensor]]) -> "Result":
+        """The same with what was painted.
+
+        Args:
+            painted: of this content.
+            styles: as the attribute.
+        """
+        return dataclasses.replace(
+            self,
+            painted=painted.picture,
+            styles=styles,
+            losses=painted.losses,
+            snapshots=painted.snapshots,
+            extra=painted.extra,
+        )
+
+    def history(self) -> dict[int, dict[str, Tensor]]:
+        """Number of iterations to the pictures worth looking at after them."""
+        if self.painted is None:
+            return {}
+        found = {0: {"content": self.content, **self.extra}}
+        for number, picture in self.snapshots.items():
+            found[number] = {"result": picture}
+        return found | {len(self.losses): {"result": self.painted}}
 
     @property
     def picture(self) -> Image.Image:

@@ -2,7 +2,10 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +13,73 @@ import torch
 from torch import Tensor
 
 from pipeline import __version__
-from pipeline.config.schema import Settings, fingerprint
 from pipeline.networks import encoders, segmenters, weights
 from pipeline.results import failures
 from pipeline.runtime.memory import peak_bytes
 
 
+@dataclass
+class Clock:
+    """Seconds spent in each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time inside to the stage's."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def note(self, summary: dict[str, Any]) -> None:
+        """Write the seconds so far into a summary."""
+        summary["seconds"] = {stage: round(spent, 2) for stage, spent in self.seconds.items()}
+
+
 def describe_run(
-    settings: Settings, where: torch.device, overrides: Sequence[str]
+    content: str, method: str, configuration: str, where: torch.device, overrides: Sequence[str]
 ) -> dict[str, Any]:
-    """Version, command, what tells equal configurations (`is_finished`), device."""
+    """Version, command, what tells equal configurations (`is_finished`), device.
+
+    Args:
+        content: path or name of the photograph.
+        method: its name.
+        configuration: fingerprint of all settings.
+        where: the device.
+        overrides: what the command line changed.
+    """
     name = platform.processor() or platform.machine()
     if where.type == "cuda":
         name = torch.cuda.get_device_name(where)
     return {
         "version": __version__,
         "overrides": list(overrides),
-        "configuration": fingerprint(settings),
-        "content": settings.content,
-        "method": settings.method.name,
+        "configuration": configuration,
+        "content": content,
+        "method": method,
         "device": str(where),
         "device_name": name,
         "torch": torch.__version__,
     }
 
 
-def is_finished(folder: Path, settings: Settings) -> bool:
-    """Whether a folder holds the whole result of a run with these settings and this version."""
+def is_finished(folder: Path, configuration: str) -> bool:
+    """Whether a folder holds the whole result of a run of this version.
+
+    Args:
+        folder: of the run.
+        configuration: fingerprint of its settings.
+    """
     if (folder / failures.FILE).exists() or not (folder / "summary.json").exists():
         return False
     try:
         summary = json.loads((folder / "summary.json").read_text())
     except ValueError:
         return False
-    same = {"version": __version__, "configuration": fingerprint(settings)}
-    return bool(same.items() <= summary.items())
+    same = {"version": __version__, "configuration": configuration}
+    return isinstance(summary, dict) and same.items() <= summary.items()
 
 
 def describe_networks(used: Mapping[str, weights.Source]) -> dict[str, Any]:

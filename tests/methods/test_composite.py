@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pipeline.engine.engine import Descent, Engine
 from pipeline.engine.objective import Objective, Style
-from pipeline.methods import Scene
 from pipeline.methods.composite import composite
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
+from tests.conftest import scene_of
 
 
 def count_pixels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -38,7 +38,7 @@ def test_each_region_is_painted_by_itself(
 ) -> None:
     masks = {"disc": disc, "rest": 1 - disc}
     styles = {"disc": [Style(stripes)], "rest": [Style(stripes.flip(1))]}
-    scene = Scene(content, masks, styles)
+    scene = scene_of(content, masks, styles)
     done = composite(scene, engine, lambda row: None, gram="masked", margin=4)
     assert [row.stage for row in done.curve] == ["disc"] * 10 + ["rest"] * 10
     for region, mask in masks.items():
@@ -55,7 +55,7 @@ def test_a_small_region_costs_a_small_picture(
     large = content.repeat(1, 1, 4, 4)
     small = torch.zeros(1, 1, *large.shape[2:])
     small[..., 100:120, 100:120] = 1
-    scene = Scene(large, {"r": small}, {"r": [Style(stripes)]})
+    scene = scene_of(large, {"r": small}, {"r": [Style(stripes)]})
     composite(scene, engine, lambda row: None, gram="masked", margin=10)
     # The content and 12 evaluations of the 48x48 pixels around the region and its margin (one more
     # than iterations at either end), and the style picture once.
@@ -72,7 +72,9 @@ def test_regions_of_like_size_are_painted_as_one_batch(
         masks[region][..., 10 : 10 + side, left : left + side] = 1
     styles = {region: [Style(stripes, name="stripes")] for region in masks}
     shown = count_pixels(monkeypatch)
-    done = composite(Scene(large, masks, styles), engine, lambda row: None, gram="masked", margin=4)
+    done = composite(
+        scene_of(large, masks, styles), engine, lambda row: None, gram="masked", margin=4
+    )
     # One batch of two boxes of 32 pixels a side, and a large one by itself.
     assert shown.count(2 * 32 * 32) == 13
     assert len(shown) == 2 * 13 + 2
@@ -89,7 +91,7 @@ def test_global_gram_sees_the_surroundings(
 ) -> None:
     first = [
         composite(
-            Scene(content, {"d": disc}, {"d": [Style(stripes)]}),
+            scene_of(content, {"d": disc}, {"d": [Style(stripes)]}),
             engine,
             lambda row: None,
             gram=gram,

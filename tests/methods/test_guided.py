@@ -10,6 +10,7 @@ from pipeline.methods import Scene
 from pipeline.methods.guided import guided
 from pipeline.methods.whole import whole
 from pipeline.networks.pyramid import PyramidEncoder
+from tests.conftest import scene_of
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def engine(encoder: PyramidEncoder) -> Engine:
 @pytest.fixture
 def scene(content: Tensor, disc: Tensor, stripes: Tensor) -> Scene:
     styles = {"disc": [Style(stripes)], "rest": [Style(stripes.flip(1))]}
-    return Scene(content, {"disc": disc, "rest": 1 - disc}, styles)
+    return scene_of(content, {"disc": disc, "rest": 1 - disc}, styles)
 
 
 def test_one_optimisation_paints_all_regions(engine: Engine, scene: Scene) -> None:
@@ -31,9 +32,9 @@ def test_one_optimisation_paints_all_regions(engine: Engine, scene: Scene) -> No
     assert {row.stage for row in done.curve} == {"guided"}
     assert done.pictures["disc"] is done.pictures["rest"]
     assert set(done.snapshots) == {10}
-    for region, styles in scene.styles.items():
-        guide = Guide(region, styles, scene.masks[region])
-        assert engine.style_distance(done.pictures[region], guide) < (
+    for region in scene.regions:
+        guide = Guide(region.name, region.styles, region.mask)
+        assert engine.style_distance(done.pictures[region.name], guide) < (
             0.75 * engine.style_distance(scene.content, guide)
         )
 
@@ -55,7 +56,7 @@ def test_only_the_box_around_the_regions_is_painted(
 ) -> None:
     mask = torch.zeros(1, 1, 61, 83)
     mask[..., 5:20, 5:25] = 1
-    scene = Scene(content, {"r": mask}, {"r": [Style(stripes)]})
+    scene = scene_of(content, {"r": mask}, {"r": [Style(stripes)]})
     assert (scene.box(4).height, scene.box(4).width) == (32, 32)
     done = guided(scene, engine, lambda row: None, margin=4)
     outside = (mask == 0).expand_as(content)
@@ -65,7 +66,7 @@ def test_only_the_box_around_the_regions_is_painted(
 def test_free_regions_may_change(engine: Engine, content: Tensor, stripes: Tensor) -> None:
     mask = torch.zeros(1, 1, 61, 83)
     mask[..., 15:45, 25:60] = 1
-    scene = Scene(content, {"r": mask}, {"r": [Style(stripes)]}, free=True)
+    scene = scene_of(content, {"r": mask}, {"r": [Style(stripes)]}, free=True)
     done = guided(scene, engine, lambda row: None, margin=4)
     inside, outside = (
         (done.pictures["r"] - content)[(mask == value).expand_as(content)].abs().mean()
@@ -78,7 +79,7 @@ def test_global_takes_one_gram_matrix_of_the_whole_frame(
     engine: Engine, content: Tensor, stripes: Tensor
 ) -> None:
     ones = torch.ones(1, 1, 61, 83)
-    scene = Scene(content, {"all": ones}, {"all": [Style(stripes)]})
+    scene = scene_of(content, {"all": ones}, {"all": [Style(stripes)]})
     done = whole(scene, engine, lambda row: None)
     assert {row.stage for row in done.curve} == {"global"}
     masked = guided(scene, engine, lambda row: None, margin=0)

@@ -6,9 +6,14 @@ from torch import Tensor
 
 from pipeline.engine.engine import Descent, Engine
 from pipeline.engine.objective import Objective, Style
-from pipeline.methods import Scene
+from pipeline.methods import Region
 from pipeline.methods.stitch import stitch, style_canvas
 from pipeline.networks.pyramid import PyramidEncoder
+from tests.conftest import scene_of
+
+
+def regions_of(masks: dict[str, Tensor], styles: dict[str, Style]) -> list[Region]:
+    return [Region(name, mask, [styles[name]]) for name, mask in masks.items()]
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def test_the_canvas_has_the_contents_layout(content: Tensor, disc: Tensor) -> No
     # A style of two halves, to see that it is scaled to cover the disc's box and centred there.
     style = torch.zeros(1, 3, 20, 20)
     style[..., 10:, :] = 1
-    canvas = style_canvas(content, {"disc": disc}, {"disc": Style(style)}).picture
+    canvas = style_canvas(content, regions_of({"disc": disc}, {"disc": Style(style)})).picture
     outside = (disc == 0).expand_as(content)
     assert torch.equal(canvas[outside], content[outside])
     assert canvas[0, :, 16, 40].max() < 0.01
@@ -33,7 +38,7 @@ def test_the_canvas_has_the_contents_layout(content: Tensor, disc: Tensor) -> No
 def test_a_wide_style_covers_a_tall_region(content: Tensor, stripes: Tensor) -> None:
     tall = torch.zeros(1, 1, 61, 83)
     tall[..., 5:60, 30:40] = 1
-    canvas = style_canvas(content, {"tall": tall}, {"tall": Style(stripes)}).picture
+    canvas = style_canvas(content, regions_of({"tall": tall}, {"tall": Style(stripes)})).picture
     assert canvas[0, 0, 5:60, 30:40].min().item() == pytest.approx(0.9, abs=1e-4)
 
 
@@ -42,7 +47,7 @@ def test_paints_inside_only(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor, gram: str
 ) -> None:
     rows = []
-    scene = Scene(content, {"disc": disc}, {"disc": [Style(stripes)]})
+    scene = scene_of(content, {"disc": disc}, {"disc": [Style(stripes)]})
     done = stitch(scene, engine, rows.append, gram=gram, margin=4)
     outside = (disc == 0).expand_as(content)
     assert torch.equal(done.pictures["disc"][outside], content[outside])
@@ -56,7 +61,7 @@ def test_global_and_masked_differ(
 ) -> None:
     masked, everywhere = (
         stitch(
-            Scene(content, {"disc": disc}, {"disc": [Style(stripes)]}),
+            scene_of(content, {"disc": disc}, {"disc": [Style(stripes)]}),
             engine,
             lambda row: None,
             gram=gram,
@@ -72,7 +77,7 @@ def test_two_regions_are_painted_by_one_optimisation(
 ) -> None:
     masks = {"disc": disc, "rest": 1 - disc}
     styles = {"disc": [Style(stripes)], "rest": [Style(stripes.flip(1))]}
-    scene = Scene(content, masks, styles)
+    scene = scene_of(content, masks, styles)
     done = stitch(scene, engine, lambda row: None, gram="masked", margin=4)
     assert len(done.curve) == 20
     assert done.pictures["disc"] is done.pictures["rest"]
@@ -84,7 +89,7 @@ def test_a_small_region_does_not_shrink_the_strokes_away(content: Tensor) -> Non
     style = ((torch.arange(160) // 8) % 2).float().expand(1, 3, 160, 160)
     small = torch.zeros(1, 1, 61, 83)
     small[..., 20:36, 20:36] = 1
-    canvas = style_canvas(content, {"small": small}, {"small": Style(style)})
+    canvas = style_canvas(content, regions_of({"small": small}, {"small": Style(style)}))
     row = canvas.picture[0, 0, 28, 20:36]
     changes = int(((row > 0.5).int().diff() != 0).sum())
     assert 3 <= changes <= 4
@@ -96,19 +101,21 @@ def test_a_style_from_a_region_of_its_picture_brings_its_mask(
     style = torch.rand(1, 3, 61, 83)
     left = torch.zeros(1, 1, 61, 83)
     left[..., :41] = 1
-    canvas = style_canvas(content, {"disc": disc}, {"disc": Style(style, left)})
+    canvas = style_canvas(content, regions_of({"disc": disc}, {"disc": Style(style, left)}))
     # The style covers the disc's box around column 40, its left half lies left of that.
     assert canvas.masks["disc"][0, 0, 30, 30] == 1
     assert canvas.masks["disc"][0, 0, 30, 50] == 0
     nowhere = Style(style, torch.zeros_like(left))
-    assert torch.equal(style_canvas(content, {"disc": disc}, {"disc": nowhere}).masks["disc"], disc)
+    assert torch.equal(
+        style_canvas(content, regions_of({"disc": disc}, {"disc": nowhere})).masks["disc"], disc
+    )
 
 
 def test_second_styles_have_a_canvas_of_their_own(
     engine: Engine, content: Tensor, disc: Tensor, stripes: Tensor
 ) -> None:
     styles = {"disc": [Style(stripes, weight=0.5), Style(stripes.flip(1), weight=0.5)]}
-    scene = Scene(content, {"disc": disc}, styles)
+    scene = scene_of(content, {"disc": disc}, styles)
     done = stitch(scene, engine, lambda row: None, gram="masked", margin=4)
     assert set(done.extra) == {"style_canvas", "style_canvas-2"}
     inside = (disc == 1).expand_as(content)

@@ -1,11 +1,8 @@
 """Own regions: what needs the segmenter, and what a source may be."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.regions import custom
@@ -47,31 +44,36 @@ def test_labels_have_all_their_names_and_show_one() -> None:
     assert custom.label_masks(None, CONTENT) == {}
 
 
-def test_sources_of_every_kind(tmp_path: Path) -> None:
-    array = np.zeros((80, 120), dtype=np.uint8)
-    array[:, 60:] = 255
-    Image.fromarray(array).save(tmp_path / "half.png")
-    available = {"cat": torch.full((1, 1, 40, 60), 0.5)}
+def test_sources_of_every_kind() -> None:
+    two = torch.zeros(1, 1, 40, 60)
+    two[..., 5:30, 5:30] = 1
+    two[..., 5:15, 40:50] = 1
+    available = {"cat": two}
+    drawn = torch.rand(1, 1, 40, 60)
     choices = {
         "file": RegionChoice("half.png"),
-        "held": RegionChoice("picture 1 in memory"),
         "shape": RegionChoice(Shape("box", (60, 0, 120, 80))),
         "other": RegionChoice("cat"),
+        "second": RegionChoice("cat.2"),
         "changed": RegionChoice(None, grow=3),
     }
-    held = {"picture 1 in memory": Image.fromarray(array)}
-    masks = custom.own_masks(choices, available, CONTENT, (120, 80), tmp_path, held)
-    assert set(masks) == {"file", "held", "shape", "other"}
-    for name in ("file", "held", "shape"):
-        assert masks[name][..., :29].max() < 0.02
-        assert masks[name][..., 31:].min() > 0.98
+    masks = custom.own_masks(choices, available, {"file": drawn}, CONTENT, (120, 80))
+    assert set(masks) == {"file", "shape", "other", "second"}
+    assert masks["shape"][..., :29].max() < 0.02
+    assert masks["shape"][..., 31:].min() > 0.98
     assert masks["other"] is available["cat"]
+    assert torch.equal(masks["file"], drawn)
+    assert masks["second"].sum() == 100
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("no.png", "mask 'no.png' not found"), ("horse", "there is no horse in this photograph")],
+    [
+        ("horse", "there is no horse in this photograph"),
+        ("cat.9", "no cat.9; there is one object"),
+    ],
 )
-def test_sources_that_are_not_there(source: str, message: str, tmp_path: Path) -> None:
+def test_sources_that_are_not_there(source: str, message: str) -> None:
+    available = {"cat": torch.ones(1, 1, 40, 60)}
     with pytest.raises(UserError, match=message):
-        custom.own_masks({"r": RegionChoice(source)}, {}, CONTENT, (60, 40), tmp_path, {})
+        custom.own_masks({"r": RegionChoice(source)}, available, {}, CONTENT, (60, 40))

@@ -1,0 +1,188 @@
+"""Paint: stylize and blend, once, or once a style of a region; and what came of it in figures."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.engine.engine import Engine
+from pipeline.engine.objective import Guide
+from pipeline.engine.progress import LossRow, Progress
+from pipeline.methods import Method, Region, Scene
+from pipeline.methods.stitch import style_canvas
+from pipeline.pictures import color
+from pipeline.pictures.blend import blend
+from pipeline.results.summary import Clock
+
+
+@dataclass
+class Painted:
+    """What was painted.
+
+    Attributes:
+        picture: (1, 3, H, W) in [0, 1].
+        losses: the loss at every iteration.
+        snapshots: number of iterations to the picture after them.
+        extra: name to further pictures, such as stitch's ``style_canvas``.
+        seconds: region to the time it took.
+    """
+
+    picture: Tensor
+    losses: list[LossRow] = field(default_factory=list)
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def rounds(regions: Sequence[Region], sequential: bool) -> list[list[Region]]:
+    """The optimisations to make one after the other, each with the styles it pursues at once."""
+    if not sequential:
+        return [[*regions]]
+    longest = max(len(region.styles) for region in regions)
+    return [
+        [
+            dataclasses.replace(region, styles=[region.styles[k]])
+            for region in regions
+            if k < len(region.styles)
+        ]
+        for k in range(longest)
+    ]
+
+
+def paint(
+    content: Tensor,
+    turns: Sequence[Sequence[Region]],
+    method: Method,
+    engine: Engine,
+    begin: Callable[[Tensor, Sequence[Region]], Tensor | None],
+    free: bool,
+    clock: Clock,
+    progress: Progress,
+) -> Painted:
+    """Stylize and blend, turn by turn.
+
+    Args:
+        content: (1, 3, H, W) in [0, 1].
+        turns: the regions of each optimisation (`rounds`).
+        method: paints the regions.
+        engine: with which it does.
+        begin: the content and the regions of the first turn to where its optimisation starts;
+            None: at the content.
+        free: whether pixels outside the regions may change.
+        clock: where the seconds go.
+        progress: called at every iteration.
+    """
+    done = Painted(content, seconds={region.name: 0.0 for turn in turns for region in turn})
+    for number, regions in enumerate(turns):
+        with clock.stage("stylize"):
+            shown = grey_inside(done.picture, [r.mask for r in regions if r.luminance])
+            start = begin(shown, regions) if number == 0 else None
+            stylized = method(Scene(shown, regions, start, free), engine, progress)
+        with clock.stage("blend"):
+            earlier = number * engine.descent.iterations
+            done.snapshots |= {
+                earlier + n: _blended(done.picture, stylized.pictures | taken, regions, free)
+                for n, taken in stylized.snapshots.items()
+            }
+            done.picture = _blended(done.picture, stylized.pictures, regions, free)
+        done.losses += stylized.curve
+        done.extra = stylized.extra | done.extra
+        for name, spent in stylized.seconds.items():
+            done.seconds[name] += spent
+    done.snapshots = dict(sorted(done.snapshots.items()))
+    return done
+
+
+def _blended(
+    before: Tensor, pictures: Mapping[str, Tensor], regions: Sequence[Region], free: bool
+) -> Tensor:
+    toned = {
+        region.name: color.with_luminance(before, pictures[region.name])
+        if region.luminance
+        else pictures[region.name]
+        for region in regions
+    }
+    masks = {region.name: region.mask for region in regions}
+    widths = {region.name: region.feather for region in regions}
+    return blend(before, toned, masks, widths, free)
+
+
+def grey_inside(content: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    """The content with some regions in grey, for regions painted in luminance alone."""
+    for mask in masks:
+        content = content + mask * (color.grey(content) - content)
+    return content
+
+
+def beginning(
+    kind: str,
+    picture: Tensor | None,
+    content: Tensor,
+    regions: Sequence[Region],
+    noise: float,
+    seed: int,
+) -> Tensor | None:
+    """Where the optimisation starts.
+
+    Args:
+        kind: ``content``, ``noise``, ``content+noise`` or ``style``; anything else: a picture.
+        picture: that picture, (1, 3, h, w) in [0, 1].
+        content: (1, 3, H, W) in [0, 1].
+        regions: to be painted.
+        noise: standard deviation of ``content+noise``.
+        seed: of the noise.
+
+    Returns:
+        (1, 3, H, W) in [0, 1]; None: the content.
+    """
+    if kind == "noise":
+        return noise_picture(content, seed)
+    if kind == "content+noise":
+        return content_with_noise(content, noise, seed)
+    if kind == "style":
+        return style_canvas(content, regions).picture
+    if picture is None:
+        return None
+    fitted = F.interpolate(picture.to(content), content.shape[2:], mode="bilinear", antialias=True)
+    return fitted.clamp(0, 1)
+
+
+def noise_picture(like: Tensor, seed: int) -> Tensor:
+    """Uniform noise of ``like``'s shape in [0, 1], the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(like.shape, generator=generator).to(like)
+
+
+def content_with_noise(content: Tensor, deviation: float, seed: int) -> Tensor:
+    """The content with Gaussian noise of that standard deviation, in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(content.shape, generator=generator).to(content)
+    return (content + deviation * noise).clamp(0, 1)
+
+
+def describe(
+    content: Tensor, painted: Painted, regions: Sequence[Region], engine: Engine
+) -> dict[str, dict[str, Any]]:
+    """Each region's styles, its distance to them before and after, and the seconds it took."""
+    found = {}
+    for region in regions:
+        guide = Guide(region.name, region.styles, region.mask)
+        pictures = content, painted.picture
+        seen = [color.grey(p) if region.luminance else p for p in pictures]
+        # A region too small for every layer has none; JSON knows no NaN.
+        before, after = (
+            None if math.isnan(d) else round(d, 4)
+            for d in (engine.style_distance(picture, guide) for picture in seen)
+        )
+        found[region.name] = {
+            "style": region.images[0] if len(region.images) == 1 else [*region.images],
+            "style_distance_before": before,
+            "style_distance_after": after,
+            "seconds": round(painted.seconds[region.name], 2),
+        }
+    return found

@@ -1,0 +1,95 @@
+"""Inputs: every file is opened first, and one error says all that is wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.inputs import read_inputs
+from pipeline.request import RegionChoice, Request, Shape, StyleChoice
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    array = np.zeros((80, 120), dtype=np.uint8)
+    array[:, 60:] = 255
+    Image.fromarray(array).save(tmp_path / "half.png")
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "photo.png")
+    labels = np.zeros((40, 60), np.uint8)
+    labels[:20] = 3
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    return tmp_path
+
+
+def test_all_files_are_read(folder: Path) -> None:
+    crop = Shape("box", (0.0, 0.0, 0.5, 1.0))
+    request = Request(
+        "photo.png",
+        {"sky": [StyleChoice("wave"), StyleChoice("half.png", crop=crop)], "logo": []},
+        reference="coffee",
+        label_map="labels.png",
+        regions={
+            "sky": RegionChoice("half.png"),
+            "held": RegionChoice("picture 1 in memory"),
+            "logo": RegionChoice(Shape("box", (0.0, 0.0, 0.5, 0.5))),
+            "low": RegionChoice("label_3"),
+            "me": RegionChoice("person.1"),
+        },
+        init="half.png",
+    )
+    held = {"picture 1 in memory": Image.new("L", (9, 7), 255)}
+    found = read_inputs(request, 30, folder, held)
+    assert found.photograph.picture.shape == (1, 3, 20, 30)
+    assert found.photograph.original == (60, 40)
+    assert [style.picture.shape[3] for style in found.styles["sky"]] == [30, 22]
+    assert found.reference is not None
+    assert found.init is not None
+    assert found.init.shape == (1, 3, 20, 30)
+    assert found.label_map is not None
+    assert found.label_map.index.shape == (40, 60)
+    # Shapes, labels and classes are no files.
+    assert set(found.masks) == {"sky", "held"}
+    assert found.masks["sky"].shape == (1, 1, 20, 30)
+    torch.testing.assert_close(found.masks["held"], torch.ones(1, 1, 20, 30))
+
+
+def test_one_error_says_all_that_is_wrong(folder: Path) -> None:
+    (folder / "text.png").write_text("text")
+    request = Request(
+        "photo.png",
+        {"person": [StyleChoice("snk.jpg"), StyleChoice("wve.jpg")], "persn": []},
+        reference="nowhere.png",
+        regions={"sky": RegionChoice("text.png")},
+        init="nosuch.png",
+        weights={"encoder.weights": "none.pth"},
+    )
+    with pytest.raises(UserError) as caught:
+        read_inputs(request, 64, folder)
+    message = str(caught.value)
+    for part in (
+        "no region 'persn'; did you mean person?",
+        "style 'snk.jpg' not found",
+        "style 'wve.jpg' not found",
+        "reference 'nowhere.png' not found",
+        "text.png is not a picture",
+        "init 'nosuch.png' not found",
+        "none.pth not found",
+        "encoder.weights=FILE",
+    ):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_the_photograph_that_is_missing_is_named_with_the_rest(folder: Path) -> None:
+    request = Request("foto.png", {"person": [StyleChoice("snk.jpg")]})
+    with pytest.raises(UserError, match=r"content 'foto.png' not found.*; style 'snk.jpg' not"):
+        read_inputs(request, None, folder)
+
+
+def test_a_region_of_a_style_is_a_regions_name(folder: Path) -> None:
+    request = Request("photo.png", {"person": [StyleChoice("ink.jpg", region="hat")]})
+    with pytest.raises(UserError, match="no region 'hat'"):
+        read_inputs(request, 64, folder)
