@@ -18,8 +18,7 @@ from pipeline.benchmark.speed import (
     utilisation,
 )
 from pipeline.benchmark.start import start
-from pipeline.config.compose import nearest
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean, nearest
 from pipeline.runtime import precision
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def choose(names: Sequence[str], where: torch.device) -> list[str]:
     for name in names:
         if name not in COMPARISONS:
             raise UserError(
-                f"no comparison {name!r};{nearest(name, COMPARISONS)} there are "
+                f"no comparison {name!r};{did_you_mean(nearest(name, COMPARISONS))} there are "
                 + ", ".join(COMPARISONS)
             )
     if names:
