@@ -1,4 +1,4 @@
-"""Measure the engine against the textbook loop: ``python -m pipeline.benchmark``."""
+"""The command: measure the engine against the textbook loop."""
 
 import argparse
 import logging
@@ -96,7 +96,3 @@ def _measure(chosen: argparse.Namespace) -> None:
             report.save(output, found, about, where)
     report.print_table(found, f"{before['device_name']}, {where}")
     print(output)
-
-
-if __name__ == "__main__":
-    main()

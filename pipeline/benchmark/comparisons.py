@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from pipeline.benchmark.bench import Bench
+from pipeline.benchmark.busy import busy
 from pipeline.benchmark.locality import composite, guided
 from pipeline.benchmark.memory import memory, memory_low
 from pipeline.benchmark.quality import closeness, time_to_loss
@@ -36,6 +37,7 @@ COMPARISONS: dict[str, Callable[[Bench], list[Comparison]]] = {
     "memory": memory,
     "memory-low": memory_low,
     "start": start,
+    "busy": busy,
 }
 
 #: Left out on a CPU unless named: they take many minutes there.
