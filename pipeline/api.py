@@ -40,6 +40,10 @@ def stylize(
     2017; regions from DeepLabv3 (Chen et al. 2017) or one's own. The command line does the same
     with the same names and defaults.
 
+    Beside other processes that need the cores, set ``OMP_WAIT_POLICY=PASSIVE`` in the environment
+    before torch is imported: waiting threads then sleep, which can save most of the time. The
+    commands do so themselves; a function in somebody else's process cannot.
+
     Args:
         content: the photograph; shrunk to a long side of ``size`` pixels, unless that is
             ``"full"``.

@@ -1,7 +1,8 @@
 """Errors: what only the user can put right, and how a command says so."""
 
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -27,6 +28,30 @@ def describe(error: UserError | OSError, remedy: str = ANOTHER_FILE) -> str:
     if isinstance(error, UserError):
         return str(error)
     return f"{error.filename or 'file'}: {error.strerror or error}; {remedy}"
+
+
+def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """What a misspelt word may have meant, the likeliest first.
+
+    Args:
+        word: as the user wrote it.
+        known: what there is.
+        most: how many to name.
+    """
+    return difflib.get_close_matches(word, [*known], n=most)
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """``did you mean a or b?`` with a space before it; nothing without names."""
+    meant = " or ".join(names)
+    return f" did you mean {meant}?" if meant else ""
+
+
+def not_one_of(key: str, value: object, choices: Iterable[str]) -> str:
+    """What is wrong with a setting's value that is none of its choices."""
+    known = [str(choice) for choice in choices]
+    hint = did_you_mean(nearest(str(value), known))
+    return f"{key}={value} is not one of {', '.join(known)}{';' if hint else ''}{hint}"
 
 
 def fail(message: str) -> NoReturn:

@@ -7,13 +7,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, not_one_of
 
 #: What becomes of a region's colours; see `pipeline.pictures.color`.
-COLORS = ("style", "luminance", "match", "histogram")
+Color = StrEnum("Color", ["style", "luminance", "match", "histogram"])
 
 _SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\((.*)\)\s*", re.DOTALL)
 
@@ -49,7 +50,7 @@ class StyleChoice:
         scale: of the brushwork; 2 makes the style picture, and so its strokes, twice as large.
         crop: the part of the picture to use, a box.
         region: the region of the style picture to use, found by the segmenter.
-        color: one of `COLORS`; None: as the run has it.
+        color: a `Color`; None: as the run has it.
     """
 
     image: str
@@ -205,8 +206,8 @@ def _parse_style(region: str, style: Any) -> list[StyleChoice]:
 def _style_choice(key: str, given: Mapping[Any, Any]) -> StyleChoice:
     _known(key, given, ("image", "weight", "scale", "crop", "region", "color"))
     color = given.get("color")
-    if color is not None and color not in COLORS:
-        raise UserError(f"{key}.color={color} is not one of {', '.join(COLORS)}")
+    if color is not None and color not in [*Color]:
+        raise UserError(not_one_of(f"{key}.color", color, Color))
     region, weight = given.get("region"), given.get("weight")
     return StyleChoice(
         image=str(given["image"]),

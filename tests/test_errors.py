@@ -1,8 +1,8 @@
-"""A command that the user has to put right ends in one line and with status 2."""
+"""A command that the user has to put right ends in one line, with a hint, and with status 2."""
 
 import pytest
 
-from pipeline.errors import UserError, fails_in_one_line
+from pipeline.errors import UserError, did_you_mean, fails_in_one_line, nearest, not_one_of
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,20 @@ def test_what_the_user_can_put_right(
 def test_a_defect_is_raised() -> None:
     with pytest.raises(KeyError), fails_in_one_line():
         raise KeyError
+
+
+def test_what_a_misspelt_word_may_have_meant() -> None:
+    known = ["scream", "stream", "wave"]
+    assert nearest("scraem", known) == ["scream"]
+    assert nearest("sream", known, most=2) == ["stream", "scream"]
+    assert nearest("sunflowers", known) == []
+    assert did_you_mean(["scream", "stream"]) == " did you mean scream or stream?"
+    assert did_you_mean([]) == ""
+
+
+def test_a_wrong_choice_is_said_with_the_choices_and_the_nearest() -> None:
+    choices = ["style", "match"]
+    assert not_one_of("color", "stlye", choices) == (
+        "color=stlye is not one of style, match; did you mean style?"
+    )
+    assert not_one_of("color", 3, choices) == "color=3 is not one of style, match"

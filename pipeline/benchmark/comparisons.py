@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from pipeline.benchmark.bench import Bench
+from pipeline.benchmark.busy import busy
 from pipeline.benchmark.locality import composite, guided
 from pipeline.benchmark.memory import memory, memory_low
 from pipeline.benchmark.quality import closeness, time_to_loss
@@ -18,8 +19,7 @@ from pipeline.benchmark.speed import (
     utilisation,
 )
 from pipeline.benchmark.start import start
-from pipeline.config.compose import nearest
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean, nearest
 from pipeline.runtime import precision
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ COMPARISONS: dict[str, Callable[[Bench], list[Comparison]]] = {
     "memory": memory,
     "memory-low": memory_low,
     "start": start,
+    "busy": busy,
 }
 
 #: Left out on a CPU unless named: they take many minutes there.
@@ -56,7 +57,7 @@ def choose(names: Sequence[str], where: torch.device) -> list[str]:
     for name in names:
         if name not in COMPARISONS:
             raise UserError(
-                f"no comparison {name!r};{nearest(name, COMPARISONS)} there are "
+                f"no comparison {name!r};{did_you_mean(nearest(name, COMPARISONS))} there are "
                 + ", ".join(COMPARISONS)
             )
     if names:

@@ -1,10 +1,13 @@
-"""Failures: what came to grief is written into its folder, and read by whoever started it.
+"""Failures: what failed is collected for whoever started it.
 
 The runs of a sweep may be painted by other processes, on other machines; what all of them share
-is the sweep's folder.
+is the sweep's folder, and their failures are read from there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +16,41 @@ from omegaconf import DictConfig
 
 from pipeline.results.failures import FILE, Failure, read
 
-#: What has failed in the sweep that this process started, by name; complete when it has ended.
-of_sweep: dict[str, Failure] = {}
-# Where that sweep writes.
-_folder: list[str] = []
+
+@dataclass
+class Outcome:
+    """What has become of a command.
+
+    Attributes:
+        failed: why something has no result, by the name of the run (``run 3``), of the picture, or
+            of both (``run 3/cat``); by the empty name where there is one run of one picture.
+        sweep: folder of the sweep, if it is one.
+    """
+
+    failed: dict[str, Failure] = field(default_factory=dict)
+    sweep: str | None = None
 
 
-def one_line(failed: Mapping[str, Failure]) -> str:
-    """All messages, each once, behind the names of those that it is about."""
-    named: dict[str, list[str]] = {}
-    for name, failure in failed.items():
-        named.setdefault(failure.message, []).append(name)
-    return " | ".join(f"{_few(names)}{message}" for message, names in named.items())
+# Hydra calls tasks and callbacks and returns nothing of theirs; so they report here.
+_outcome: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
 
 
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    start = ", ".join(names[:3]) + more
-    return f"{start}: " if start else ""
+@contextmanager
+def collecting() -> Iterator[Outcome]:
+    """Collect what is reported inside."""
+    outcome = Outcome()
+    token = _outcome.set(outcome)
+    try:
+        yield outcome
+    finally:
+        _outcome.reset(token)
 
 
-def how_to_go_on() -> str:
-    """What to do after Ctrl-C."""
-    if not _folder:
-        return "no result was written"
-    return f"the same command with hydra.sweep.dir={_folder[0]} resume=true goes on"
+def report(failed: Mapping[str, Failure]) -> None:
+    """Add failures to the outcome that is being collected, if one is in this process."""
+    outcome = _outcome.get()
+    if outcome is not None:
+        outcome.failed.update(failed)
 
 
 class Collect(Callback):
@@ -48,17 +61,18 @@ class Collect(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Remember the failures that an earlier sweep has left in the folder."""
-        self._before = _records(Path(config.hydra.sweep.dir))
-        _folder[:] = [str(config.hydra.sweep.dir)]
+        folder = str(config.hydra.sweep.dir)
+        self._before = _records(Path(folder))
+        outcome = _outcome.get()
+        if outcome is not None:
+            outcome.sweep = folder
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Add those that are new, or have been written again, to `of_sweep`."""
+        """Report those that are new, or have been written again."""
         folder = Path(config.hydra.sweep.dir)
         after = _records(folder)
-        for path in _in_order(after):
-            if after[path] != self._before.get(path):
-                name = path.parent.relative_to(folder).as_posix()
-                of_sweep[f"run {name}"] = read(path)
+        new = [path for path in _in_order(after) if after[path] != self._before.get(path)]
+        report({f"run {path.parent.relative_to(folder).as_posix()}": read(path) for path in new})
 
 
 def _records(folder: Path) -> dict[Path, tuple[int, int]]:

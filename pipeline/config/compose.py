@@ -1,19 +1,20 @@
 """The configuration: where it lives, how it is composed, and what is wrong with an override."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.schema import Settings
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean, nearest, not_one_of
 from pipeline.results.folder import unused_folder
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -73,41 +74,74 @@ def explain(error: BaseException) -> str:
         return f"hydra/launcher={option[2]} is not installed: pip install -e '.[{extra}]'"
     if option:
         choices = [c for c in option[3].split(" Config search path")[0].split() if c != "base"]
-        near = nearest(option[2], choices)
-        return f"{option[1]}={option[2]} does not exist;{near} choices: {', '.join(choices)}"
+        hint = did_you_mean(nearest(option[2], choices))
+        return f"{option[1]}={option[2]} does not exist;{hint} choices: {', '.join(choices)}"
     if unknown:
-        key = next(group for group in unknown.groups() if group).split("@")[0]
-        return f"no setting {key!r};{nearest(key, known_keys())} see python -m pipeline --help"
+        return _no_setting(next(group for group in unknown.groups() if group).split("@")[0])
+    choice = _explain_choice(text)
+    if choice:
+        return choice
     merging = re.match(r"Error merging override (\S+)", text)
     deepest = " ".join(str(causes[-1 if merging else 0]).split())
     reason = re.sub(r" (full_key|reference_type|object_type).*", "", deepest)
     return f"{merging[1]}: {reason}" if merging else reason
 
 
+def _explain_choice(text: str) -> str:
+    """What to say of a value that is none of its setting's choices; empty for other errors."""
+    value = re.search(r"Invalid value '(.*?)', expected|Value (\S+) \(\w+\) is not a valid", text)
+    key = re.search(r"full_key: (\S+)", text)
+    kind = dict(_leaves(Settings)).get(key[1]) if key else None
+    if value and key and isinstance(kind, type) and issubclass(kind, StrEnum):
+        return not_one_of(key[1], value[1] or value[2], kind)
+    return ""
+
+
+def refuse_unknown(configuration: DictConfig) -> None:
+    """A plus sign gets past the schema; what it added is refused here.
+
+    Raises:
+        UserError: a setting that does not exist.
+    """
+    _refuse_unknown(configuration, Settings)
+
+
+def _refuse_unknown(configuration: DictConfig, schema: type, prefix: str = "") -> None:
+    known = {entry.name: entry.type for entry in fields(schema)}
+    for key, value in ((str(key), value) for key, value in configuration.items()):
+        if key not in known:
+            raise UserError(_no_setting(f"{prefix}{key}"))
+        kind = known[key]
+        if is_dataclass(kind) and isinstance(value, DictConfig):
+            assert isinstance(kind, type)
+            _refuse_unknown(value, kind, f"{prefix}{key}.")
+
+
+def _no_setting(key: str) -> str:
+    """What to say of a key that does not exist; it may be misspelt, or lack its group."""
+    by_name: dict[str, str] = {}
+    for known in sorted(known_keys(), key=lambda known: known.count(".")):
+        by_name.setdefault(known, known)
+        by_name.setdefault(known.rpartition(".")[2], known)
+    hint = did_you_mean(by_name[near] for near in nearest(key, by_name))
+    return f"no setting {key!r};{hint} see python -m pipeline --help"
+
+
 def known_keys() -> list[str]:
     """Every key of the configuration, and every group, as written on the command line."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"hydra", "training"}
-    keys = list(_keys(Settings))
+    keys = [key for key, _ in _leaves(Settings)]
     return [*keys, *sorted(groups - set(keys))]
 
 
-def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a schema, as ``optimizer.iterations``, and its type."""
     for entry in fields(schema):
         if is_dataclass(entry.type):
             assert isinstance(entry.type, type)
-            yield from _keys(entry.type, f"{prefix}{entry.name}.")
+            yield from _leaves(entry.type, f"{prefix}{entry.name}.")
         else:
-            yield f"{prefix}{entry.name}"
-
-
-def nearest(key: str, keys: Iterable[str]) -> str:
-    """``did you mean KEY?`` with a space before it, or nothing."""
-    by_name: dict[str, str] = {}
-    for known in sorted(keys, key=lambda known: known.count(".")):
-        by_name.setdefault(known, known)
-        by_name.setdefault(known.rpartition(".")[2], known)
-    near = difflib.get_close_matches(key, by_name, n=1, cutoff=0.6)
-    return f" did you mean {by_name[near[0]]}?" if near else ""
+            yield f"{prefix}{entry.name}", entry.type
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -4,18 +4,72 @@ Only `command` and `run` know these classes; everything else takes plain argumen
 needs torch, so that help and misspelt settings are answered at once.
 """
 
+import dataclasses
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, is_dataclass
+from enum import StrEnum
 from typing import Any
 
 from pipeline import request
-from pipeline.errors import UserError
+from pipeline.errors import UserError, not_one_of
+from pipeline.request import Color
 
 #: The largest number that ``size`` takes.
 LARGEST_SIZE = 16384
 #: Settings that no picture shows.
 _UNSEEN = ("logger", "resume")
+
+# Made from lists, as "global" is no name in Python and names are to equal values: Hydra reads an
+# enumeration's names, all else its values.
+Blend = StrEnum("Blend", ["weighted", "sequential"])
+Gram = StrEnum("Gram", ["masked", "global"])
+LoggerName = StrEnum("LoggerName", ["none", "tensorboard"])
+LossName = StrEnum("LossName", ["balanced", "gatys"])
+Memory = StrEnum("Memory", ["normal", "low"])
+MethodName = StrEnum("MethodName", ["stitch", "composite", "guided", "global"])
+OptimizerName = StrEnum("OptimizerName", ["lbfgs", "adam"])
+Padding = StrEnum("Padding", ["replicate", "zeros", "reflect"])
+Pooling = StrEnum("Pooling", ["max", "average"])
+Precision = StrEnum("Precision", ["auto", "float32", "tf32", "bfloat16"])
+Propagation = StrEnum("Propagation", ["simple", "inside", "all"])
+Unstyled = StrEnum("Unstyled", ["keep", "free"])
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting takes, and the words that it takes instead of one.
+
+    Attributes:
+        low, high: the smallest and the largest.
+        words: with any, the number is a whole one.
+    """
+
+    low: float
+    high: float
+    words: tuple[str, ...] = ()
+
+    def problem(self, key: str, value: Any) -> str:
+        """What is wrong with a value; empty if nothing is."""
+        if self.words:
+            if value in self.words:
+                return ""
+            if not isinstance(value, int) or isinstance(value, bool):
+                words = " nor ".join(self.words)
+                return (
+                    f"{key}={_plain(value)} is neither {words} nor a whole number "
+                    f"from {self.low:g} to {self.high:g}"
+                )
+        # None stands for a default. Written so that NaN, too, is outside.
+        if value is None or self.low <= value <= self.high:
+            return ""
+        return f"{key}={value} is outside {self.low:g} to {self.high:g}"
+
+
+def within(low: float, high: float, *words: str) -> dict[str, Range]:
+    """Metadata of a field: its `Range`, or that of each entry of its list."""
+    return {"range": Range(low, high, words)}
 
 
 @dataclass
@@ -23,8 +77,8 @@ class RefineSettings:
     """Edge-aware refinement of the masks."""
 
     enabled: bool = True
-    radius: int = 8
-    eps: float = 1e-4
+    radius: int = field(default=8, metadata=within(1, 200))
+    eps: float = field(default=1e-4, metadata=within(1e-8, 1))
     by_colour: list[str] = field(default_factory=lambda: ["person"])
 
 
@@ -34,10 +88,10 @@ class SegmenterSettings:
 
     name: str = "auto"
     weights: str | None = None
-    sizes: list[int] | None = None
+    sizes: list[int] | None = field(default=None, metadata=within(64, 4096))
     mirror: bool = True
-    min_share: float = 0.005
-    min_part: float = 0.002
+    min_share: float = field(default=0.005, metadata=within(0, 1))
+    min_part: float = field(default=0.002, metadata=within(0, 1))
     refine: RefineSettings = field(default_factory=RefineSettings)
 
 
@@ -49,51 +103,51 @@ class EncoderSettings:
     weights: str | None = None
     style_layers: list[str] | None = None
     content_layers: list[str] | None = None
-    levels: int | None = None
-    pooling: str = "max"
-    padding: str = "reflect"
+    levels: int | None = field(default=None, metadata=within(1, 6))
+    pooling: Pooling = Pooling.max
+    padding: Padding = Padding.reflect
 
 
 @dataclass
 class MethodSettings:
     """Which method, and how it takes its statistics."""
 
-    name: str = "stitch"
-    gram: str = "masked"
-    margin: int = 16
-    propagation: str = "simple"
+    name: MethodName = MethodName.stitch
+    gram: Gram = Gram.masked
+    margin: int = field(default=16, metadata=within(0, 4096))
+    propagation: Propagation = Propagation.simple
 
 
 @dataclass
 class LossSettings:
     """Which losses, and their weights."""
 
-    name: str = "balanced"
-    content_weight: float = 1.0
-    style_weight: float = 30.0
-    layout_weight: float = 4.0
-    tv_weight: float = 10.0
-    layer_weights: list[float] | None = None
+    name: LossName = LossName.balanced
+    content_weight: float = field(default=1.0, metadata=within(0, 1e12))
+    style_weight: float = field(default=30.0, metadata=within(0, 1e12))
+    layout_weight: float = field(default=4.0, metadata=within(0, 1e12))
+    tv_weight: float = field(default=10.0, metadata=within(0, 1e12))
+    layer_weights: list[float] | None = field(default=None, metadata=within(0, 1e12))
 
 
 @dataclass
 class OptimizerSettings:
     """How the loss is brought down."""
 
-    name: str = "lbfgs"
-    iterations: int = 200
+    name: OptimizerName = OptimizerName.lbfgs
+    iterations: int = field(default=200, metadata=within(1, 100_000))
     # A number of sizes from 1 to 8, or "auto" (`build.scales`).
-    scales: Any = "auto"
-    learning_rate: float = 1.0
-    history: int = 10
-    tolerance: float = 0.0
+    scales: Any = field(default="auto", metadata=within(1, 8, "auto"))
+    learning_rate: float = field(default=1.0, metadata=within(1e-6, 100))
+    history: int = field(default=10, metadata=within(1, 200))
+    tolerance: float = field(default=0.0, metadata=within(0, 1))
 
 
 @dataclass
 class LoggerSettings:
     """Which experiment tracker is told of the run."""
 
-    name: str = "none"
+    name: LoggerName = LoggerName.none
 
 
 @dataclass
@@ -107,21 +161,21 @@ class Settings:
     reference: str | None = None
     # A label map's path, or name to what `request.parse_regions` reads.
     regions: Any = field(default_factory=dict)
-    blend: str = "weighted"
-    color: str = "style"
-    unstyled: str = "keep"
+    blend: Blend = Blend.weighted
+    color: Color = Color.style
+    unstyled: Unstyled = Unstyled.keep
     init: str = "content"
-    noise: float = 0.1
-    seed: int = 0
-    snapshots: list[int] = field(default_factory=list)
+    noise: float = field(default=0.1, metadata=within(0, 10))
+    seed: int = field(default=0, metadata=within(0, 2**63 - 1))
+    snapshots: list[int] = field(default_factory=list, metadata=within(1, 100_000))
     # Pixels of the long side, or "full": the photograph's own.
-    size: Any = 512
-    feather: float = 2.0
+    size: Any = field(default=512, metadata=within(32, LARGEST_SIZE, "full"))
+    feather: float = field(default=2.0, metadata=within(0, 100))
     device: str = "auto"
-    precision: str = "auto"
+    precision: Precision = Precision.auto
     # off, auto, or a side in pixels.
-    tile: Any = "auto"
-    memory: str = "normal"
+    tile: Any = field(default="auto", metadata=within(64, 16384, "off", "auto"))
+    memory: Memory = Memory.normal
     cuda_graph: bool = True
     segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
@@ -140,9 +194,11 @@ class Settings:
         Raises:
             UserError: one line for all of it.
         """
-        self.size, self.tile = _number(self.size), _number(self.tile)
-        self.optimizer.scales = _number(self.optimizer.scales)
-        wrong = [problem for problem in _problems(self) if problem]
+        for owner, entry, _ in _entries(self):
+            taken = entry.metadata.get("range")
+            if taken is not None and taken.words:
+                setattr(owner, entry.name, _number(getattr(owner, entry.name)))
+        wrong = [*_problems_of_values(self), *_problems_between(self)]
         if wrong:
             raise UserError("; ".join(wrong))
 
@@ -156,55 +212,49 @@ def fingerprint(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _problems(settings: Settings) -> list[str]:
-    segmenter, encoder, method = settings.segmenter, settings.encoder, settings.method
-    loss, optimizer = settings.loss, settings.optimizer
-    found = [
-        _one_of("encoder.pooling", encoder.pooling, ["max", "average"]),
-        _one_of("encoder.padding", encoder.padding, ["replicate", "zeros", "reflect"]),
-        _one_of("blend", settings.blend, ["weighted", "sequential"]),
-        _one_of("color", settings.color, [*request.COLORS]),
-        _one_of("precision", settings.precision, ["auto", "float32", "tf32", "bfloat16"]),
-        _one_of("memory", settings.memory, ["normal", "low"]),
-        _tile(settings.tile),
-        _one_of("unstyled", settings.unstyled, ["keep", "free"]),
-        _one_of("method.name", method.name, ["stitch", "composite", "guided", "global"]),
-        _one_of("method.propagation", method.propagation, ["simple", "inside", "all"]),
-        _one_of("method.gram", method.gram, ["masked", "global"]),
-        _one_of("loss.name", loss.name, ["balanced", "gatys"]),
-        _one_of("optimizer.name", optimizer.name, ["lbfgs", "adam"]),
-        _one_of("logger.name", settings.logger.name, ["none", "tensorboard"]),
-        _number_or("size", settings.size, "full", 32, LARGEST_SIZE),
-        _within("feather", settings.feather, 0, 100),
-        _within("noise", settings.noise, 0, 10),
-        _within("seed", settings.seed, 0, 2**63 - 1),
-        *(_within("snapshots", n, 1, optimizer.iterations) for n in settings.snapshots),
-        *(_within("segmenter.sizes", size, 64, 4096) for size in segmenter.sizes or []),
-        _within("segmenter.min_share", segmenter.min_share, 0, 1),
-        _within("segmenter.min_part", segmenter.min_part, 0, 1),
-        _within("segmenter.refine.radius", segmenter.refine.radius, 1, 200),
-        _within("segmenter.refine.eps", segmenter.refine.eps, 1e-8, 1),
-        _within("method.margin", method.margin, 0, 4096),
-        _within("loss.content_weight", loss.content_weight, 0, 1e12),
-        _within("loss.style_weight", loss.style_weight, 0, 1e12),
-        _within("loss.layout_weight", loss.layout_weight, 0, 1e12),
-        _within("loss.tv_weight", loss.tv_weight, 0, 1e12),
-        _within("optimizer.iterations", optimizer.iterations, 1, 100_000),
-        _number_or("optimizer.scales", optimizer.scales, "auto", 1, 8),
-        _within("optimizer.learning_rate", optimizer.learning_rate, 1e-6, 100),
-        _within("optimizer.history", optimizer.history, 1, 200),
-        _within("optimizer.tolerance", optimizer.tolerance, 0, 1),
-    ]
-    if encoder.levels is not None:
-        found.append(_within("encoder.levels", encoder.levels, 1, 6))
-    for key, layers in (("style", encoder.style_layers), ("content", encoder.content_layers)):
+def _entries(settings: Any, prefix: str = "") -> Iterator[tuple[Any, dataclasses.Field[Any], str]]:
+    """Every value's owner, field and key, as ``optimizer.iterations``."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if is_dataclass(value):
+            yield from _entries(value, f"{prefix}{entry.name}.")
+        else:
+            yield settings, entry, f"{prefix}{entry.name}"
+
+
+def _number(value: Any) -> Any:
+    """Quoted numbers are numbers, as for the settings that take nothing else."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _problems_of_values(settings: Settings) -> Iterator[str]:
+    """What is wrong with values by themselves: no choice of their field's, or out of its range."""
+    for owner, entry, key in _entries(settings):
+        value, taken = getattr(owner, entry.name), entry.metadata.get("range")
+        if isinstance(entry.type, type) and issubclass(entry.type, StrEnum):
+            if value not in [*entry.type]:
+                yield not_one_of(key, value, entry.type)
+        elif taken is not None:
+            values = value if isinstance(value, list) else [value]
+            yield from filter(None, (taken.problem(key, one) for one in values))
+
+
+def _problems_between(settings: Settings) -> Iterator[str]:
+    """What is wrong with values together."""
+    iterations = settings.optimizer.iterations
+    for number in settings.snapshots:
+        if number > iterations:
+            yield f"snapshots={number} is after the last of optimizer.iterations={iterations}"
+    for key, layers in (
+        ("style_layers", settings.encoder.style_layers),
+        ("content_layers", settings.encoder.content_layers),
+    ):
         if layers is not None and not layers:
-            found.append(f"encoder.{key}_layers is empty; name a layer or leave it null")
-    if loss.layer_weights is not None:
-        found += [_within("loss.layer_weights", weight, 0, 1e12) for weight in loss.layer_weights]
-        if not sum(loss.layer_weights) > 0:
-            found.append("loss.layer_weights are all 0; give one of them a weight")
-    return found + _problems_of_regions_and_styles(settings)
+            yield f"encoder.{key} is empty; name a layer or leave it null"
+    weights = settings.loss.layer_weights
+    if weights is not None and not sum(weights) > 0:
+        yield "loss.layer_weights are all 0; give one of them a weight"
+    yield from _problems_of_regions_and_styles(settings)
 
 
 def _problems_of_regions_and_styles(settings: Settings) -> list[str]:
@@ -239,34 +289,6 @@ def _problems_of_regions_and_styles(settings: Settings) -> list[str]:
     return found
 
 
-def _one_of(key: str, value: str, choices: list[str]) -> str:
-    return "" if value in choices else f"{key}={value} is not one of {', '.join(choices)}"
-
-
-def _number(value: Any) -> Any:
-    """Quoted numbers are numbers, as for the settings that take nothing else."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def _number_or(key: str, value: Any, word: str, low: int, high: int) -> str:
-    if value == word:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _within(key, value, low, high)
-    return f"{key}={_plain(value)} is neither {word} nor a whole number from {low} to {high}"
-
-
-def _tile(tile: Any) -> str:
-    if tile == "off":
-        return ""
-    return _number_or("tile", tile, "auto", 64, 16384).replace("neither", "neither off nor")
-
-
 def _plain(value: Any) -> str:
     """A value as it is written on the command line."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def _within(key: str, value: float, low: float, high: float) -> str:
-    # Written so that NaN, too, is outside.
-    return "" if low <= value <= high else f"{key}={value} is outside {low:g} to {high:g}"

@@ -89,7 +89,7 @@ class Resources:
         team: processes that share the tiles out.
     """
 
-    tile: int | Literal["auto", "off"] = "off"
+    tile: int | Literal["auto", "off"] = "auto"
     memory: Memory = "normal"
     record: bool = True
     team: Team = ALONE

@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         pooling: PoolingKind = "max",
-        padding: PaddingKind = "replicate",
+        padding: PaddingKind = "reflect",
     ) -> None:
         super().__init__()
         self.features = nn.Sequential()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, not_one_of
 from pipeline.networks import compact_encoder, weights
 from pipeline.networks.encoder import Encoder, PaddingKind, PoolingKind
 from pipeline.networks.pyramid import PyramidEncoder
@@ -99,7 +99,7 @@ def load(
     content_layers: Sequence[str] | None = None,
     levels: int | None = None,
     pooling: PoolingKind = "max",
-    padding: PaddingKind = "replicate",
+    padding: PaddingKind = "reflect",
 ) -> LoadedEncoder:
     """Load an encoder.
 
@@ -122,7 +122,7 @@ def load(
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
     if name not in RECIPES:
-        raise UserError(f"encoder.name={name} is not one of auto, {', '.join(RECIPES)}")
+        raise UserError(not_one_of("encoder.name", name, ["auto", *RECIPES]))
     recipe = RECIPES[name]
     styles = tuple(style_layers or recipe.style_layers)
     contents = tuple(content_layers or recipe.content_layers)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, not_one_of
 from pipeline.networks import weights
 from pipeline.networks.compact_segmenter import CompactSegmenter
 from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
@@ -103,7 +103,7 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
     if name not in RECIPES:
-        raise UserError(f"segmenter.name={name} is not one of auto, {', '.join(RECIPES)}")
+        raise UserError(not_one_of("segmenter.name", name, ["auto", *RECIPES]))
     recipe = RECIPES[name]
     source = weights.locate(name, "segmenter", file, recipe.url, BUNDLED_FILE)
     module = recipe.build()

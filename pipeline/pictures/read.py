@@ -1,6 +1,5 @@
 """Read: files and names become pictures, float BCHW tensors in sRGB, and back."""
 
-import difflib
 import glob
 import io
 import warnings
@@ -16,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from pipeline import gallery
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean, nearest
 from pipeline.pictures.strips import strips
 from pipeline.request import Shape
 
@@ -319,14 +318,14 @@ def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image
 
 def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind: str) -> str:
     stems = {Path(name).stem: name for name in names}
-    near = {stems[s] for s in difflib.get_close_matches(Path(source).stem, stems, n=2, cutoff=0.6)}
+    near = {stems[stem] for stem in nearest(Path(source).stem, stems, most=2)}
     path = folder / source
     if path.parent.is_dir():
         files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
-        near |= set(difflib.get_close_matches(path.name, files, n=3, cutoff=0.6))
-    hint = f"did you mean {' or '.join(sorted(near))}?" if near else "give the path of a picture"
+        near |= {*nearest(path.name, files, most=3)}
+    hint = did_you_mean(sorted(near)) or " give the path of a picture"
     there = f" {kind}s: {', '.join(names)};" if names else ""
-    return f"{what} {source!r} not found in {folder};{there} {hint}"
+    return f"{what} {source!r} not found in {folder};{there}{hint}"
 
 
 def _one_line(error: BaseException) -> str:

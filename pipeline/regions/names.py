@@ -1,9 +1,8 @@
 """Names: the regions that a style can be given to."""
 
-import difflib
 from collections.abc import Collection, Sequence
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean, nearest
 
 #: The classes of PASCAL VOC in their order, with "background" for VOC's class 0.
 VOC_CLASSES = (
@@ -72,8 +71,5 @@ def check_names(names: Sequence[str], custom: Collection[str] = ()) -> None:
         base, _, number = name.partition(".")
         if name in known or (base in known and number.isdigit() and int(number) > 0):
             continue
-        near = OTHER_NAMES.get(base) or next(
-            iter(difflib.get_close_matches(base, known, n=1, cutoff=0.5)), None
-        )
-        hint = f"did you mean {near}? " if near else ""
-        raise UserError(f"no region {name!r}; {hint}There are: {', '.join(known)}")
+        near = [OTHER_NAMES[base]] if base in OTHER_NAMES else nearest(base, known)
+        raise UserError(f"no region {name!r};{did_you_mean(near)} There are: {', '.join(known)}")

@@ -86,7 +86,7 @@ def load_teacher(source: str) -> Encoder:
             f"{file} does not hold a VGG-19 up to relu3_1; its keys must be torchvision's "
             f"(features.0.weight to features.{_LAST - 1}.bias)"
         ) from None
-    teacher: Encoder = Encoder(features).eval().requires_grad_(False)
+    teacher: Encoder = Encoder(features, padding="replicate").eval().requires_grad_(False)
     return teacher
 
 
@@ -191,7 +191,8 @@ def train(
         scales = channel_scales(teacher, (crops.batch(16).to(device) for _ in range(20)))
     features = compact_encoder.features()
     initialise(features, settings.seed)
-    student = Encoder(features)
+    # The padding that the bundled encoder was trained with, and its teacher.
+    student = Encoder(features, padding="replicate")
     student.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -28,7 +28,7 @@ def load_student(path: Path) -> Encoder:
             f"{path} does not hold a compact encoder; name the file that "
             "pipeline.training.encoder wrote"
         ) from None
-    student: Encoder = Encoder(features).eval().requires_grad_(False)
+    student: Encoder = Encoder(features, padding="replicate").eval().requires_grad_(False)
     return student
 
 

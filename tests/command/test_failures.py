@@ -1,19 +1,13 @@
-"""Failures are told by the files that they leave, whichever process has left them."""
+"""Failures are reported, or told by the files that they leave, whichever process has left them."""
 
 from pathlib import Path
 
-import pytest
 from omegaconf import OmegaConf
 
 from pipeline.command import failures
-from pipeline.command.failures import Collect, one_line
+from pipeline.command.failures import Collect
+from pipeline.command.messages import one_line
 from pipeline.results.failures import Failure, read, record
-
-
-@pytest.fixture(autouse=True)
-def _nothing_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "of_sweep", {})
-    monkeypatch.setattr(failures, "_folder", [])
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -26,19 +20,31 @@ def test_only_this_sweeps_failures_are_collected_in_order(tmp_path: Path) -> Non
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
     for name in ("1", "2"):
         record(tmp_path / name, Failure("an earlier sweep's"))
-    collect = Collect()
-    collect.on_multirun_start(config)
-    record(tmp_path / "2", Failure("again"))
-    record(tmp_path / "10" / "cat", Failure("new"))
-    record(tmp_path / "9", Failure("new, too"))
-    collect.on_multirun_end(config)
-    assert {name: failure.message for name, failure in failures.of_sweep.items()} == {
-        "run 2": "again",
-        "run 9": "new, too",
-        "run 10/cat": "new",
-    }
-    assert [*failures.of_sweep] == ["run 2", "run 9", "run 10/cat"]
-    assert failures.how_to_go_on().endswith(f"hydra.sweep.dir={tmp_path} resume=true goes on")
+    with failures.collecting() as outcome:
+        collect = Collect()
+        collect.on_multirun_start(config)
+        record(tmp_path / "2", Failure("again"))
+        record(tmp_path / "10" / "cat", Failure("new"))
+        record(tmp_path / "9", Failure("new, too"))
+        collect.on_multirun_end(config)
+    assert [(name, failure.message) for name, failure in outcome.failed.items()] == [
+        ("run 2", "again"),
+        ("run 9", "new, too"),
+        ("run 10/cat", "new"),
+    ]
+    assert outcome.sweep == str(tmp_path)
+
+
+def test_each_collects_what_is_reported_inside_alone() -> None:
+    failures.report({"before": Failure("nobody collects this")})
+    with failures.collecting() as outer:
+        with failures.collecting() as inner:
+            failures.report({"cat": Failure("no style")})
+        failures.report({"dog": Failure("no content")})
+    failures.report({"after": Failure("nobody collects this")})
+    assert inner.failed == {"cat": Failure("no style")}
+    assert outer.failed == {"dog": Failure("no content")}
+    assert outer.sweep is None
 
 
 def test_each_message_is_said_once() -> None:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
@@ -126,6 +127,15 @@ def test_yaml_and_schema_have_the_same_defaults() -> None:
         assert OmegaConf.to_object(compose("config")) == Settings()
 
 
+def test_the_configuration_shows_plain_words(tmp_path: Path) -> None:
+    done = run("--cfg", "job", "method=global", "color=match", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = yaml.safe_load(done.stdout)
+    assert shown["method"]["name"] == "global"
+    assert shown["method"]["gram"] == "global"
+    assert shown["color"] == "match"
+
+
 def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
     done = run("--help", folder=tmp_path)
     assert done.returncode == 0
@@ -150,6 +160,8 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["size=fulll"], r"size=fulll is neither full nor a whole number from 32 to 16384$"),
         (["size=12.5"], r"size=12.5 is neither full nor a whole number from 32 to 16384$"),
         (["size=true"], r"size=true is neither full nor a whole number from 32 to 16384$"),
+        (["color=stlye"], r"color=stlye is not one of style, luminance, .*; did you mean style\?$"),
+        (["method.name=x"], r"method.name=x is not one of stitch, composite, guided, global$"),
         (["optimizer.scales=full"], r"scales=full is neither auto nor a whole number from 1 to 8"),
         (["size=5", "feather=-2"], r"size=5 is outside 32 to 16384; feather=-2"),
         (["device=cuda:99"], r"device=cuda:99 is not available"),

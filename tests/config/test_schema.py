@@ -1,18 +1,30 @@
 """The schema refuses what is out of range, all at once."""
 
+import hashlib
+import json
 import math
+from dataclasses import asdict
+from enum import StrEnum
 
 import pytest
+from omegaconf import OmegaConf
 
+from pipeline.config import schema
 from pipeline.config.schema import (
+    EncoderSettings,
+    LoggerName,
     LoggerSettings,
     LossSettings,
+    MethodName,
     MethodSettings,
     OptimizerSettings,
+    Range,
+    SegmenterSettings,
     Settings,
     fingerprint,
 )
 from pipeline.errors import UserError
+from pipeline.request import Color
 
 
 def test_the_defaults_are_in_range() -> None:
@@ -24,7 +36,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         Settings(
             size=5,
             feather=-1,
-            method=MethodSettings(name="collage"),
+            method=MethodSettings(name="collage"),  # type: ignore[arg-type]
             optimizer=OptimizerSettings(iterations=0, learning_rate=math.nan),
             loss=LossSettings(layer_weights=[0, 0]),
             styles={"person": 3},
@@ -46,7 +58,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 def test_a_fingerprint_is_of_what_the_pictures_show() -> None:
     mark = fingerprint(Settings())
     assert len(mark) == 64
-    assert fingerprint(Settings(resume=True, logger=LoggerSettings("tensorboard"))) == mark
+    assert fingerprint(Settings(resume=True, logger=LoggerSettings(LoggerName.tensorboard))) == mark
     assert fingerprint(Settings(size=511)) != mark
     assert fingerprint(Settings(loss=LossSettings(style_weight=31))) != mark
     assert fingerprint(Settings(styles={"person": "ink.jpg"})) != mark
@@ -77,3 +89,77 @@ def test_other_sizes_are_refused(size: object, written: str) -> None:
 def test_other_scales_are_refused(scales: object) -> None:
     with pytest.raises(UserError, match=r"optimizer\.scales="):
         Settings(optimizer=OptimizerSettings(scales=scales))
+
+
+def test_a_fingerprint_is_of_plain_words() -> None:
+    settings = Settings(method=MethodSettings(MethodName["global"]), color=Color.match)
+    # As YAML would have them: neither enumerations nor classes.
+    words = OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create(asdict(settings))))
+    plain = OmegaConf.to_container(words)
+    assert isinstance(plain, dict)
+    assert type(plain["color"]) is str
+    kept = {key: value for key, value in plain.items() if key not in ("logger", "resume")}
+    written = json.dumps(kept, sort_keys=True)
+    assert fingerprint(settings) == hashlib.sha256(written.encode()).hexdigest()
+
+
+def test_names_and_values_of_choices_are_the_same() -> None:
+    kinds = [kind for kind in vars(schema).values() if isinstance(kind, type(StrEnum))]
+    choices = [choice for kind in kinds for choice in kind]
+    assert len(choices) > 30
+    for choice in choices:
+        assert choice.name == choice.value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (
+            "stlye",
+            "color=stlye is not one of style, luminance, match, histogram; did you mean style?",
+        ),
+        ("blue", "color=blue is not one of style, luminance, match, histogram"),
+    ],
+)
+def test_other_choices_are_refused(value: str, written: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Settings(color=value)  # type: ignore[arg-type]
+    assert str(caught.value) == written
+
+
+@pytest.mark.parametrize(
+    ("taken", "value", "problem"),
+    [
+        (Range(0, 1), 0, ""),
+        (Range(0, 1), 1, ""),
+        (Range(0, 1), 1.01, "key=1.01 is outside 0 to 1"),
+        (Range(0, 1), math.nan, "key=nan is outside 0 to 1"),
+        (Range(0, 1), None, ""),
+        (Range(2, 8, ("auto",)), "auto", ""),
+        (Range(2, 8, ("auto",)), 8, ""),
+        (Range(2, 8, ("auto",)), 9, "key=9 is outside 2 to 8"),
+        (Range(2, 8, ("auto",)), None, "key=null is neither auto nor a whole number from 2 to 8"),
+        (
+            Range(2, 8, ("off", "auto")),
+            "on",
+            "key=on is neither off nor auto nor a whole number from 2 to 8",
+        ),
+    ],
+)
+def test_ranges(taken: Range, value: object, problem: str) -> None:
+    assert taken.problem("key", value) == problem
+
+
+def test_every_entry_of_a_list_is_checked() -> None:
+    with pytest.raises(UserError) as caught:
+        Settings(
+            snapshots=[0, 5, 201],
+            segmenter=SegmenterSettings(sizes=[63, 64]),
+            encoder=EncoderSettings(levels=7, style_layers=[]),
+        )
+    assert str(caught.value) == (
+        "snapshots=0 is outside 1 to 100000; segmenter.sizes=63 is outside 64 to 4096; "
+        "encoder.levels=7 is outside 1 to 6; "
+        "snapshots=201 is after the last of optimizer.iterations=200; "
+        "encoder.style_layers is empty; name a layer or leave it null"
+    )

@@ -51,7 +51,7 @@ def errors(features: torch.nn.Sequential, teacher: Encoder, photos: list[picture
     with torch.no_grad():
         scales = training.channel_scales(teacher, (crops.batch(2) for _ in range(3)))
         batch = crops.batch(8)
-        student = Encoder(features)(batch, LAYERS)
+        student = Encoder(features, padding="replicate")(batch, LAYERS)
         wanted = teacher(batch, LAYERS)
         return sum(
             float((student[layer] - wanted[layer] / scales[layer]).square().mean())

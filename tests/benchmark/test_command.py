@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.benchmark import comparisons
-from pipeline.benchmark.__main__ import main
 from pipeline.benchmark.bench import Bench
+from pipeline.benchmark.command import main
 from pipeline.benchmark.report import Comparison, Figure, Target
 
 
