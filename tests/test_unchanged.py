@@ -1,9 +1,9 @@
 """Runs whose pictures must stay as they are, to the last bit where that can be asked.
 
 Sums of floating point numbers come out differently from CPU to CPU and from version to version of
-the libraries. On a machine that is on record every run must come to its recorded checksum; elsewhere
-its picture must be like the recorded one. After a change that is meant, or to put a machine on
-record: ``python -m tests.test_unchanged record``.
+the libraries. On a machine that is on record every run must come to its recorded checksum;
+elsewhere its picture must be like the recorded one. After a change that is meant, or to put a
+machine on record: ``python -m tests.test_unchanged record``.
 """
 
 import hashlib
@@ -31,10 +31,11 @@ Pixels = npt.NDArray[np.uint8]
 
 RECORD = Path(__file__).parent / "unchanged"
 SUMS = RECORD / "checksums.json"
+COMMAND = "python -m tests.test_unchanged record"
 
-#: Levels of 255 by which reduced pictures may differ in the mean. Two threads instead of one come to
-#: at most 0.3, instructions of older CPUs (AVX2, SSE) to 1.5; a style weight a fifth higher comes to
-#: 2.3 to 32, one iteration less to 0.3 to 6.5.
+#: Levels of 255 by which reduced pictures may differ in the mean. Two threads instead of one come
+#: to at most 0.3, instructions of older CPUs (AVX2, SSE) to 1.5; a style weight a fifth higher
+#: comes to 2.3 to 32, one iteration less to 0.3 to 6.5.
 TOLERANCE = 2.0
 
 SMALL: dict[str, Any] = {
@@ -345,5 +346,5 @@ def record() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["record"]:
-        sys.exit("usage: python -m tests.test_unchanged record")
+        sys.exit(f"usage: {COMMAND}")
     record()
