@@ -22,8 +22,8 @@ def test_an_iteration_has_samples_of_both_sides(bench: Bench) -> None:
     [engine], [textbook] = found.samples["engine"], found.samples["textbook"]
     [figure] = found.figures
     assert (figure.measured, figure.against) == (engine, textbook)
-    if engine > 0:
-        assert figure.ratio == textbook / engine
+    assert 0 < engine != textbook > 0
+    assert figure.ratio == textbook / engine
 
 
 @pytest.mark.parametrize("size", [48, 67])
