@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from pipeline.errors import UserError
     from pipeline.results.result import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Result", "UserError", "__version__", "stylize"]
 
 

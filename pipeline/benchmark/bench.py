@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
+from torchvision.models import vgg
 
 from pipeline import build
 from pipeline.benchmark import textbook
@@ -90,7 +90,7 @@ def find_vgg19(folder: Path) -> tuple[Path, bool]:
         return official, True
     file = folder / "vgg19-random.safetensors"
     generator = torch.Generator().manual_seed(0)
-    layers = models.vgg19(init_weights=False).features[:30]
+    layers = vgg.make_layers(vgg.cfgs["E"])[:30]
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             # He et al. 2015, eq. 10: activations keep their size from layer to layer.

@@ -7,6 +7,7 @@ import torch
 
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.busy import busy
+from pipeline.benchmark.compiled import compiled
 from pipeline.benchmark.locality import composite, guided
 from pipeline.benchmark.memory import memory, memory_low
 from pipeline.benchmark.quality import closeness, time_to_loss
@@ -36,6 +37,7 @@ COMPARISONS: dict[str, Callable[[Bench], list[Comparison]]] = {
     "guided": guided,
     "memory": memory,
     "memory-low": memory_low,
+    "compile": compiled,
     "start": start,
     "busy": busy,
 }

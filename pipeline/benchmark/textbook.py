@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
+from torchvision.models import vgg
 
 from pipeline.networks import compact_encoder, weights
 
@@ -47,7 +47,8 @@ def vgg19(file: Path, where: torch.device) -> Stack:
     Raises:
         UserError: the file cannot be read.
     """
-    layers = models.vgg19(init_weights=False).features[:30]
+    # Without the classifier, whose weights nobody needs and which take a second to make.
+    layers = vgg.make_layers(vgg.cfgs["E"])[:30]
     return _stack(layers, file, where, (1, 6, 11, 20, 29), (22,))
 
 

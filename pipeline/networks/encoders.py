@@ -39,8 +39,10 @@ def _torchvision(name: str, **options: Any) -> nn.Sequential:
     # Imported late: it takes a second and a half, and the bundled networks do without.
     from torchvision import models
 
-    features: nn.Sequential = getattr(models, name)(**options).features
-    return features
+    # Without memory, as the classifier, which is thrown away, has most of the weights.
+    with torch.device("meta"):
+        features: nn.Sequential = getattr(models, name)(**options).features
+    return features.to_empty(device="cpu")
 
 
 def _vgg(name: str, file: str) -> Recipe:

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.config.compose import CONF
 from pipeline.errors import UserError
@@ -75,7 +76,7 @@ def load_teacher(source: str) -> Encoder:
             f"torchvision's VGG-19 could not be downloaded; put {url} at "
             f"{weights.cached_file(url)} or name a file with teacher=FILE"
         )
-    features = vgg19(init_weights=False).features[: _LAST + 1]
+    features = make_layers(cfgs["E"])[: _LAST + 1]
     state = weights.read_state_dict(file)
     try:
         features.load_state_dict(

@@ -1,8 +1,12 @@
-"""A bench of tiny pictures, with random weights for VGG-19."""
+"""A bench of tiny pictures, with random weights for VGG-19, and a clock that no load disturbs."""
+
+import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from pipeline.benchmark import timing
 from pipeline.benchmark.bench import Bench, find_vgg19
 
 
@@ -25,3 +29,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         torch.hub.set_dir(hub)
     assert not official
     return TinyBench(torch.device("cpu"), quick=True, size=None, vgg19=file, official=False)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading is later than the last by more than the one before: no two samples are alike.
+
+    A long run thereby takes longer than the short one before it, as it would on a machine without
+    anything else to do; no sample of an iteration is negative.
+    """
+    readings = (number**3 for number in itertools.count())
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(readings)))

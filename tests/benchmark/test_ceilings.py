@@ -1,19 +1,41 @@
-"""Ceilings are positive; counted work is what can be counted by hand."""
+"""Rates by a clock of even steps; counted work is what can be counted by hand."""
+
+import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.benchmark import ceilings
+from pipeline.benchmark import ceilings, timing
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is timed takes a second."""
+    readings = itertools.count()
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_products_have_a_rate(dtype: torch.dtype) -> None:
     found = ceilings.matrix_product(CPU, dtype, [32, 64], repeats=1)
-    assert [*found] == [32, 64]
-    assert min(found.values()) > 1e6
+    assert found == {32: 2 * 32**3, 64: 2 * 64**3}
+
+
+def test_what_is_short_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    done = 0
+
+    def work() -> None:
+        nonlocal now, done
+        now, done = now + 0.01, done + 1
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now))
+    assert ceilings._best(work, CPU, repeats=2) == pytest.approx(0.01)
+    assert done == 1 + 1 + 2 * 5  # to warm up, to see how long it takes, then twice 50 ms
 
 
 def test_the_precision_of_products_is_put_back() -> None:
@@ -23,7 +45,7 @@ def test_the_precision_of_products_is_put_back() -> None:
 
 
 def test_copies_have_a_rate() -> None:
-    assert ceilings.copy(CPU, 4, repeats=1) > 1e6
+    assert ceilings.copy(CPU, 4, repeats=1) == 2 * 4 * 2**20
 
 
 def test_work_by_hand() -> None:

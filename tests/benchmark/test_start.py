@@ -1,9 +1,10 @@
 """Start: the command's way to its first iteration, and its stages."""
 
+import itertools
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,13 +21,14 @@ WORDS = [
 ]
 
 
-def test_the_first_iteration_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
-    began = time.time() - 100
+def test_the_first_iteration_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(first_iteration, "time", SimpleNamespace(time=lambda: 1234.5))
     with pytest.raises(SystemExit) as ended:
-        first_iteration.main([str(began), *WORDS, "device=cpu"])
+        first_iteration.main(["1000.25", *WORDS, "device=cpu"])
     assert not ended.value.code
-    [line] = capsys.readouterr().out.splitlines()
-    assert 100 < float(line) < 100 + (time.time() - began)
+    assert capsys.readouterr().out == "234.2500\n"
 
 
 def test_what_the_user_has_to_put_right_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,6 +41,7 @@ def test_what_the_user_has_to_put_right_is_one_line(capsys: pytest.CaptureFixtur
 
 def test_figures_are_taken_from_the_commands(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter(["noise\n9.0\n", "2.0\n", "4.0\n", "3.0\n"])
+    begun: list[float] = []
 
     def child(words: Sequence[str]) -> str:
         if words[0] == "pipeline":
@@ -48,9 +51,12 @@ def test_figures_are_taken_from_the_commands(bench: Bench, monkeypatch: pytest.M
             seconds = {"read": 1.0, "segment": 2.0, "mask": 0.5, "stylize": 6.0, "write": 0.5}
             file.write_text(json.dumps({"seconds": seconds, "networks": {}}))
             return ""
-        assert abs(float(words[1]) - time.time()) < 10
+        begun.append(float(words[1]))
         return next(said)
 
+    readings = itertools.count(100)
+    clock = SimpleNamespace(time=lambda: next(readings), monotonic=lambda: next(readings))
+    monkeypatch.setattr(start, "time", clock)
     monkeypatch.setattr(start, "_child", child)
     found = start.measure(bench, WORDS, repeats=3)
     to_first, besides = found.figures
@@ -58,6 +64,8 @@ def test_figures_are_taken_from_the_commands(bench: Bench, monkeypatch: pytest.M
     assert to_first.met
     assert besides.measured == 0.4
     assert found.details["cold"] == 9.0
+    assert begun == [100, 101, 102, 103]
+    assert found.details["seconds_of_the_whole_command"] == 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Samples: in turns, and of iterations alone."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def test_sides_take_turns_and_change_places() -> None:
 
 def test_an_iteration_is_timed_without_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 0.0
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock))
 
     def prepare(iterations: int) -> Callable[[], None]:
         def run() -> None:

@@ -1,5 +1,6 @@
 """The page in a real browser: it sorts, filters, wipes and shows pictures, without a complaint."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,15 @@ from pipeline.compare.page import save_page
 from pipeline.compare.runs import find_runs
 from tests.compare.conftest import MakeRun, fail
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+#: Whether the page has to be tested: these tests then fail where they would be skipped.
+REQUIRED = os.environ.get("REQUIRE_BROWSER", "").lower() in ("1", "true")
+
+if REQUIRED:
+    import playwright.sync_api as playwright
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +29,8 @@ def browser() -> Iterator["playwright.Browser"]:
         found = [path for name in NAMES if (path := shutil.which(name))]
         own = Path(running.chromium.executable_path)
         if not found and not own.exists():
-            pytest.skip(f"no Chromium: neither {', '.join(NAMES)} on PATH nor Playwright's own")
+            missing = f"no Chromium: neither {', '.join(NAMES)} on PATH nor Playwright's own"
+            pytest.fail(missing) if REQUIRED else pytest.skip(missing)
         opened = running.chromium.launch(
             executable_path=found[0] if found else str(own), args=["--no-sandbox"]
         )

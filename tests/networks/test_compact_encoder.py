@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.networks import compact_encoder, encoders, weights
 from pipeline.networks.encoder import Encoder
@@ -16,7 +16,7 @@ FILE = weights.BUNDLED / "compact_encoder.safetensors"
 def test_layers_have_the_shapes_of_vgg19() -> None:
     picture = torch.rand(2, 3, 37, 54)
     compact = Encoder(compact_encoder.features())
-    original = Encoder(vgg19(init_weights=False).features[:12])
+    original = Encoder(make_layers(cfgs["E"])[:12])
     with torch.no_grad():
         ours, theirs = compact(picture, LAYERS), original(picture, LAYERS)
     assert {layer: tuple(ours[layer].shape) for layer in LAYERS} == {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -11,7 +11,7 @@ from tests.conftest import tiny_features
 
 
 def test_vgg19_has_the_papers_layers() -> None:
-    index = Encoder(vgg19(weights=None).features).index
+    index = Encoder(make_layers(cfgs["E"])).index
     relus = [name for name in index if name.startswith("relu")]
     assert len(relus) == 16
     assert [index[f"relu{block}_1"] for block in range(1, 6)] == [1, 6, 11, 20, 29]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision.models import vgg19
+from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.engine.guides import layer_mask
 from pipeline.errors import UserError
@@ -16,12 +17,17 @@ from pipeline.networks.pyramid import Layer
 CPU = torch.device("cpu")
 
 
+def vgg19_features() -> nn.Sequential:
+    """VGG-19 to pool5, without the classifier, which has most of the weights."""
+    return make_layers(cfgs["E"])
+
+
 @pytest.fixture
 def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """Random weights where torchvision would have cached its own."""
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
     torch.manual_seed(0)
-    state = {f"features.{k}": v for k, v in vgg19(weights=None).features.state_dict().items()}
+    state = {f"features.{k}": v for k, v in vgg19_features().state_dict().items()}
     path = weights.cached_file(encoders.RECIPES["vgg19"].url)
     path.parent.mkdir(parents=True)
     torch.save(state, path)
@@ -50,7 +56,7 @@ def test_auto_falls_back_to_the_bundled_encoder(
 
 
 def test_a_partial_file_is_enough_for_the_layers_it_covers(tmp_path: Path) -> None:
-    state = vgg19(weights=None).features[:12].state_dict()
+    state = vgg19_features()[:12].state_dict()
     file = tmp_path / "part.safetensors"
     save_file({f"features.{key}": tensor for key, tensor in state.items()}, file)
     layers = {"style_layers": ["relu1_1", "relu3_1"], "content_layers": ["relu2_1"]}
@@ -62,7 +68,7 @@ def test_a_partial_file_is_enough_for_the_layers_it_covers(tmp_path: Path) -> No
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
-    state = vgg19(weights=None).features[:12].state_dict()
+    state = vgg19_features()[:12].state_dict()
     state["5.weight"] = torch.zeros(1, 2, 3, 3)
     save_file(state, tmp_path / "odd.safetensors")
     with pytest.raises(UserError, match=r"5.weight is \(1, 2, 3, 3\)"):
@@ -83,7 +89,7 @@ def test_unknown_layers_are_named() -> None:
 def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
     compact = encoders.load("auto", encoders.BUNDLED_FILE, CPU)
     assert (compact.source.network, compact.source.kind) == ("compact", "file")
-    state = vgg19(weights=None).features[:12].state_dict()
+    state = vgg19_features()[:12].state_dict()
     save_file(state, tmp_path / "part.safetensors")
     layers = {"style_layers": ["relu2_1"], "content_layers": ["relu3_1"]}
     part = encoders.load("auto", tmp_path / "part.safetensors", CPU, **layers)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.errors import UserError
 from pipeline.networks import weights
@@ -25,13 +25,13 @@ def scene(seed: int, height: int, width: int) -> pictures.Array:
     return np.asarray(cv2.resize(coarse, (width, height)), dtype=np.uint8)
 
 
-@pytest.fixture
-def teacher_file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VGG-19 to relu3_1 with random weights."""
-    torch.manual_seed(3)
-    features = vgg19(init_weights=True).features[:12]
+    features = make_layers(cfgs["E"])[:12]
+    training.initialise(features, seed=3)
     state = {f"features.{key}": tensor for key, tensor in features.state_dict().items()}
-    path = tmp_path / "teacher.safetensors"
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     save_file(state | {"classifier.0.weight": torch.zeros(2, 2)}, path)
     return path
 
