@@ -41,7 +41,7 @@ def vgg19(file: Path, where: torch.device) -> Stack:
     """VGG-19 up to relu5_1: styles at relu1_1, relu2_1, ... relu5_1, content at relu4_2.
 
     Args:
-        file: its weights; those behind relu5_1 are not looked at.
+        file: its weights; those of deeper layers are not read.
         where: the device.
 
     Raises:

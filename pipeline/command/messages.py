@@ -53,7 +53,7 @@ def message(error: Exception) -> str | None:
 
 
 def one_line(failed: Mapping[str, Failure]) -> str:
-    """All messages, each once, behind the names of those that it is about."""
+    """All messages, each once, after the names of those that it is about."""
     named: dict[str, list[str]] = {}
     for name, why in failed.items():
         named.setdefault(why.message, []).append(name)

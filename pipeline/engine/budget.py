@@ -129,6 +129,6 @@ def affordable_history(history: int, picture: Tensor) -> int:
 
 
 def second_pooling(encoder: Encoder) -> int | None:
-    """The position behind the second pooling; None: there is none."""
+    """The position after the second pooling; None: there is none."""
     poolings = [p for layer, p in encoder.index.items() if layer.startswith("pool")]
     return poolings[1] + 1 if len(poolings) > 1 else None

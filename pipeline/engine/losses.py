@@ -118,7 +118,7 @@ def variation_sums(picture: Tensor, mask: Tensor, rows: int | None = None) -> Te
 
     Args:
         picture, mask: as there.
-        rows: how many rows count to the right; those behind belong to the band below.
+        rows: how many rows count to the right; the others belong to the next band.
     """
     down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean(1, keepdim=True)
     first = picture[..., :rows, :]

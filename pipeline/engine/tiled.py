@@ -307,8 +307,8 @@ def _smaller_levels(comparison: Comparison, painted: Tensor, last: int) -> list[
         return []
     height, width = painted.shape[2:]
 
-    def rows(first: int, behind: int) -> Tensor:
-        return _part_shown(comparison, painted, Box(first, 0, behind, width))
+    def rows(first: int, last: int) -> Tensor:
+        return _part_shown(comparison, painted, Box(first, 0, last, width))
 
     second = comparison.encoder.halved_by_bands(rows, height, width, _BAND)
     return [] if second is None else comparison.encoder.pyramid(second, last)

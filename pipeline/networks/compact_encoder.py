@@ -10,7 +10,7 @@ THIN = (32, 96)
 
 
 def features() -> nn.Sequential:
-    """The layers of the compact encoder, with weights of no value.
+    """The layers of the compact encoder, untrained.
 
     VGG-19 (Simonyan and Zisserman 2015) up to relu3_1, its relu1_2 thinned from 64 to 32 channels
     and its relu2_2 from 128 to 96: 389k parameters instead of 555k, 63% of the arithmetic. The

@@ -15,7 +15,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 PoolingKind = Literal["max", "average"]
 PaddingKind = Literal["zeros", "replicate", "reflect"]
 
-#: Is shown a layer's name and features, and returns the features for the layers behind it.
+#: Is shown a layer's name and features, and returns the features for the next layer.
 Reader = Callable[[str, Tensor], Tensor]
 
 
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
             layers: names of the layers to return.
 
         Returns:
-            For each layer (B, N, H_l, W_l); nothing behind the deepest one is computed. Layers
+            For each layer (B, N, H_l, W_l); nothing deeper than these is computed. Layers
             whose windows are larger than what is left of the picture are left out.
 
         Raises:
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
         Args:
             features: (B, N, H, W), what the layer at position ``start`` takes; for the first one
                 the picture, normalised.
-            layers: names of the layers to show. Nothing behind the deepest one is computed.
+            layers: names of the layers to show. Nothing deeper is computed.
             reader: is called with each of them.
             start, stop: positions (`index`) of the first layer to compute and of the first one
                 not to; None: all.

@@ -19,7 +19,7 @@ class Recipe:
     """An encoder's network and the layers it paints best with.
 
     Attributes:
-        build: makes the layers, with weights of no value.
+        build: makes the layers, untrained.
         style_layers, content_layers: the defaults.
         levels: the default number of sizes (`PyramidEncoder`).
         url: torchvision's weights, or None for the bundled network.

@@ -45,7 +45,7 @@ class Recipe:
     """A segmenter's network, torchvision's weights for it (None: bundled), and how to use it.
 
     Attributes:
-        build: makes the network, with weights of no value.
+        build: makes the network, untrained.
         url: torchvision's weights, or None for the bundled network.
         sizes: the long sides at which it sees a picture by default.
     """

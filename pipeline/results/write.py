@@ -1,4 +1,4 @@
-"""Write: what a run leaves behind."""
+"""Write: the files of a result."""
 
 import csv
 import itertools
