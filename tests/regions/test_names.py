@@ -1,0 +1,32 @@
+"""Names that mean a region, and what is said of others."""
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.regions.names import OTHER_NAMES, VOC_CLASSES, check_names
+
+
+def test_what_people_say_stands_for_classes() -> None:
+    assert set(OTHER_NAMES.values()) <= set(VOC_CLASSES)
+    assert not set(OTHER_NAMES) & set(VOC_CLASSES)
+
+
+def test_classes_objects_and_own_names_are_known() -> None:
+    check_names(["person", "cat.2", "rest", "all", "sky", "sky.1"], custom=["sky"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("persn", "no region 'persn'; did you mean person? There are: sky, background, "),
+        ("woman", "no region 'woman'; did you mean person? "),
+        ("skye", "no region 'skye'; did you mean sky? "),
+        ("person.0", "no region 'person.0'; did you mean person? "),
+        ("person.one", "no region 'person.one'; did you mean person? "),
+        ("xyzzy", "no region 'xyzzy'; There are: sky, "),
+    ],
+)
+def test_other_names_are_refused_with_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        check_names(["person", name], custom=["sky"])
+    assert str(raised.value).startswith(message)
