@@ -11,7 +11,6 @@ from torch import Tensor
 from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.errors import UserError
-from pipeline.networks import weights
 from pipeline.networks.encoder import Encoder
 from pipeline.training import encoder as training
 from pipeline.training import evaluate_encoder, export, pictures
@@ -125,24 +124,6 @@ def test_every_twentieth_photograph_by_name_is_kept() -> None:
     assert not set(kept_for_training) & set(validation)
 
 
-def test_explained_variance_by_hand() -> None:
-    class Fixed:
-        def __init__(self, values: list[float]) -> None:
-            self.values = torch.tensor(values).view(1, 1, 2, 2)
-
-        def __call__(self, picture: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-            return dict.fromkeys(layers, self.values)
-
-    # Teacher 2 4 6 8 over scale 2 is 1 2 3 4: deviations from 2.5 sum to 5; errors 0 1 0 1 to 2.
-    found = evaluate_encoder.evaluate(
-        Fixed([1, 3, 3, 5]),  # type: ignore[arg-type]
-        Fixed([2, 4, 6, 8]),  # type: ignore[arg-type]
-        dict.fromkeys(LAYERS, torch.full((1, 1, 1, 1), 2.0)),
-        [np.zeros((30, 20, 3), np.uint8)],
-    )
-    assert found == {layer: pytest.approx(1 - 2 / 5) for layer in LAYERS}
-
-
 def test_training_scales_are_those_of_the_training(
     tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
 ) -> None:
@@ -162,11 +143,3 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         evaluate_encoder.load_student(path)
     with pytest.raises(UserError, match="not found"):
         training.load_teacher(str(tmp_path / "none.safetensors"))
-
-
-def test_export_is_half_precision(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b.safetensors"
-    export.export({"x": torch.tensor([1 / 3])}, path, {"steps": "2"})
-    state = weights.read_state_dict(path)
-    assert state["x"].dtype == torch.float16
-    assert not list(path.parent.glob("*.partial"))

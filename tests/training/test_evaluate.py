@@ -1,0 +1,38 @@
+"""The command that prints figures: what it hands on, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.networks import encoders, segmenters
+from pipeline.training import evaluate
+
+
+def test_each_network_is_scored_that_has_something_to_be_scored_by(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "score_segmenter", lambda *words: f"segmenter {words}")
+    monkeypatch.setattr(evaluate, "score_encoder", lambda *words: f"encoder {words}")
+    evaluate.main(["--photos", "p", "--labels", "l"])
+    assert capsys.readouterr().out == f"segmenter {(segmenters.BUNDLED_FILE, 'p', 'l')}\n"
+    evaluate.main(["--photos", "p", "--teacher", "t", "--paintings", "a", "b"])
+    expected = (encoders.BUNDLED_FILE, "p", ["a", "b"], "t")
+    assert capsys.readouterr().out == f"encoder {expected}\n"
+
+
+def test_nothing_to_score_by_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main(["--photos", "p"])
+    assert ended.value.code == 2
+    assert "give --labels to score the segmenter" in capsys.readouterr().err
+
+
+def test_photographs_that_are_not_there_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main(["--photos", nowhere, "--labels", nowhere])
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert nowhere in line
