@@ -36,7 +36,7 @@ from pipeline.results.folder import all_or_nothing, check_folder, check_outputs
 from pipeline.results.result import Result
 from pipeline.results.summary import describe_networks, describe_regions, describe_run, peak_memory
 from pipeline.results.terminal import Bar, print_hint, print_regions, print_result
-from pipeline.runtime import device, distributed, precision
+from pipeline.runtime import device, precision
 from pipeline.styles import StylePicture
 
 log = logging.getLogger(__name__)
@@ -161,9 +161,7 @@ def stylize(
         UserError: the input cannot be used.
     """
     clock = clock or Clock()
-    where = distributed.own_device(device.choose(settings.device))
-    if where.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(where)
+    where = device.prepare(device.choose(settings.device))
     held = held or {}
     label_map, choices = request.parse_regions(settings.regions)
 
