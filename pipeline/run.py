@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pipeline import build
@@ -33,7 +32,7 @@ from pipeline.results.summary import (
     peak_memory,
 )
 from pipeline.results.terminal import Bar, print_hint, print_regions, print_result
-from pipeline.runtime import device, distributed, precision
+from pipeline.runtime import device, precision
 from pipeline.styles import StylePicture, look_inside, match, prepared_regions, within_regions
 
 log = logging.getLogger(__name__)
@@ -104,9 +103,7 @@ def stylize(
         UserError: the input cannot be used.
     """
     clock, asked = clock or Clock(), build.request(settings)
-    where = distributed.own_device(device.choose(settings.device))
-    if where.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(where)
+    where = device.prepare(device.choose(settings.device))
     with clock.stage("read"):
         inputs = read_inputs(asked, build.bound(settings), start, held)
         content = inputs.photograph.picture.to(where)

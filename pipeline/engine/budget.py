@@ -1,7 +1,9 @@
 """Budget: how much memory a picture needs, and how it is cut to fit."""
 
 import logging
+import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,22 +17,18 @@ from pipeline.runtime.memory import free_bytes
 log = logging.getLogger(__name__)
 
 Memory = Literal["normal", "low"]
-
-
 #: Tiles are not made smaller than this, in pixels: their halos would cost more than they do.
 SMALLEST_TILE = 128
-
-
+# Larger ones save next to no halo.
+_LARGEST_TILE = 4096
 #: Share of what is free that features may take; pictures and gradients take of the rest.
 _SHARE = 0.6
-
-
 #: Share of what is free that L-BFGS's pairs may take.
 _PAIRS_SHARE = 0.3
-
-
 # Of the widest layer that exist at once on the way back, besides what is kept.
 _ON_THE_WAY = 4
+#: CUDA's kernels (reflection padding, some convolutions) count a tensor's elements in 32 bits.
+MOST_ELEMENTS = 2**31 - 1
 
 
 def feature_bytes(
@@ -63,6 +61,24 @@ def _level_bytes(encoder: Encoder, height: int, width: int, layers: Collection[s
     return kept + _ON_THE_WAY * widest
 
 
+def widest(encoder: PyramidEncoder, height: int, width: int, layers: Collection[Layer]) -> int:
+    """Elements of the largest tensor of an evaluation: a layer's features, padded.
+
+    Arguments as `feature_bytes`.
+    """
+    found = [0]
+    for level, names in encoder.by_level(layers).items():
+        net = encoder.encoder
+        last = max(names, key=net.index.__getitem__)
+        border = 2 * max(window.padding for window in net.windows(last))
+        found += [
+            net.channels(layer) * (rows + border) * (columns + border)
+            for layer, (rows, columns) in net.sizes(height >> level, width >> level).items()
+            if net.index[layer] <= net.index[last]
+        ]
+    return max(found)
+
+
 def choose_tiling(
     tile: int | Literal["auto", "off"],
     memory: Memory,
@@ -77,7 +93,8 @@ def choose_tiling(
 
     Args:
         tile: side of the tiles in pixels; ``off`` never cuts; ``auto`` where the whole picture's
-            features would not fit into the memory that is free.
+            features would not fit into the memory that is free, or, but for a CPU, where a layer
+            would have more than `MOST_ELEMENTS`.
         memory: ``low`` computes the first layers, up to the second pooling, in at least nine tiles:
             they hold most of the memory and a small part of the arithmetic.
         encoder, height, width, layers: as `feature_bytes`.
@@ -85,30 +102,46 @@ def choose_tiling(
         count: pictures of that size that are computed at once.
     """
     longest = max(height, width)
-    if isinstance(tile, int):
-        return Tiling(tile) if tile < longest else WHOLE
-    if tile == "auto":
-        side = _fitting_side(encoder, height, width, layers, _SHARE * free_bytes(device) / count)
-        if side is not None:
-            return Tiling(side)
-    if memory == "low" and longest >= 2 * SMALLEST_TILE:
+    bounds = _Bounds(
+        _SHARE * free_bytes(device) / count if tile == "auto" else math.inf,
+        # The first layers, which have the most elements, are in tiles where memory is ``low``.
+        math.inf if device.type == "cpu" or memory == "low" else MOST_ELEMENTS / count,
+    )
+    cut = isinstance(tile, int) and tile < longest
+    if cut or (tile != "off" and not bounds.hold(encoder, height, width, layers)):
+        side = tile if isinstance(tile, int) else _LARGEST_TILE
+        # Half of the bounds is for what is seen around a tile.
+        while side > SMALLEST_TILE and (
+            side >= longest
+            or not bounds.hold(encoder, min(side, height), min(side, width), layers, 0.5)
+        ):
+            side //= 2
+        return Tiling(side)
+    if memory == "low" and longest >= 2 * SMALLEST_TILE and not isinstance(tile, int):
         return Tiling(max(SMALLEST_TILE, -(-longest // 4)), second_pooling(encoder.encoder))
     return WHOLE
 
 
-def _fitting_side(
-    encoder: PyramidEncoder, height: int, width: int, layers: Collection[Layer], bound: float
-) -> int | None:
-    """The largest power of 2 that fits; None: the whole picture does."""
-    if feature_bytes(encoder, height, width, layers) <= bound:
-        return None
-    side = 4096
-    while side > SMALLEST_TILE and (
-        side >= max(height, width)
-        or feature_bytes(encoder, min(side, height), min(side, width), layers) > bound / 2
-    ):
-        side //= 2
-    return side
+@dataclass(frozen=True)
+class _Bounds:
+    """What an evaluation may take: bytes, and elements of one tensor."""
+
+    bytes: float
+    elements: float
+
+    def hold(
+        self,
+        encoder: PyramidEncoder,
+        height: int,
+        width: int,
+        layers: Collection[Layer],
+        share: float = 1.0,
+    ) -> bool:
+        """Whether a share of them is enough; other arguments as `feature_bytes`."""
+        return (
+            feature_bytes(encoder, height, width, layers) <= share * self.bytes
+            and widest(encoder, height, width, layers) <= share * self.elements
+        )
 
 
 def smaller(tiling: Tiling, height: int, width: int) -> Tiling | None:

@@ -24,7 +24,7 @@ from pipeline.engine.tiles import Tiling
 from pipeline.errors import UserError
 from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.pictures.resize import resize
-from pipeline.runtime.cache import Store
+from pipeline.runtime.cache import Store, forget_all
 from pipeline.runtime.cuda_graph import Arrivals, Replay
 from pipeline.runtime.distributed import ALONE, Team
 from pipeline.runtime.memory import is_out_of_memory
@@ -283,8 +283,7 @@ class Engine:
             return True
         for work, before in zip(works, done, strict=True):
             del work.curve[before:]
-        if self.targets is not None:
-            self.targets.clear()
+        forget_all()
         if scale.jobs[0].content.device.type == "cuda":
             torch.cuda.empty_cache()
         return False

@@ -58,15 +58,26 @@ def units(mask: Tensor | None, dtype: torch.dtype) -> Units:
     if mask is None:
         return Units()
     flat = mask.flatten()
-    index = flat.nonzero()[:, 0]
-    if len(index) >= _MOST * len(flat):
-        return Units(roots=None if bool((flat == 1).all()) else flat.sqrt().to(dtype)[:, None])
+    # Both numbers at once: the process waits for each answer of a device.
+    counts = torch.stack([torch.count_nonzero(flat), torch.count_nonzero(flat == 1)])
+    covered, ones = counts.tolist()
+    if covered >= _MOST * len(flat):
+        return Units(roots=None if ones == len(flat) else flat.sqrt().to(dtype)[:, None])
+    index = _first_to_last(flat, covered)
     return Units(index, flat[index].sqrt().to(dtype)[:, None])
 
 
 #: Tells the regions of a batch of pictures from each other: the number of the picture in it, and
 #: the number of the region in the picture.
 Key = tuple[int, int]
+
+
+def _first_to_last(flat: Tensor, count: int) -> Tensor:
+    """(count,), where a mask is not 0, of which the number is known."""
+    if flat.device.type == "cpu":
+        return flat.nonzero()[:, 0]
+    # `nonzero` would ask the device for the number once more.
+    return (flat != 0).byte().argsort(descending=True, stable=True)[:count].clone()
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ class PictureAdam:
         self.best.update(self._picture, loss)
         self._picture.grad = gradient
         self._adam.step()
+        # It belongs to this step: a recorded one uses its memory again.
+        self._picture.grad = None
 
 
 class PictureLBFGS:

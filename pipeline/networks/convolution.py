@@ -1,5 +1,6 @@
 """Convolutions of networks that are not trained: gradients reach the input alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class _ConvolveRectified(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, convolution: nn.Conv2d) -> Tensor:
         padding, mode = int(convolution.padding[0]), convolution.padding_mode
         inside = 0 if mode == "zeros" else padding
-        padded = F.pad(features, [inside] * 4, mode=mode) if inside else features
+        padded = _padded(features, inside, mode) if inside else features
         result = F.conv2d(
             padded,
             convolution.weight,
@@ -61,6 +62,49 @@ class _ConvolveRectified(torch.autograd.Function):
         return _unpad(gradient, inside, convolution.padding_mode), None
 
 
+def _padded(features: Tensor, padding: int, mode: str) -> Tensor:
+    last = features.is_contiguous(memory_format=torch.channels_last)
+    if features.device.type == "cuda" and last:
+        # Torch's own returns channels first there, which the convolution would turn around.
+        return pad_channels_last(features, padding, mode)
+    return F.pad(features, [padding] * 4, mode=mode)
+
+
+def pad_channels_last(features: Tensor, padding: int, mode: str) -> Tensor:
+    """Pad with pixels of the picture itself; the result has its channels last in memory.
+
+    Args:
+        features: (B, N, H, W), with its channels last in memory.
+        padding: on each side; for ``reflect`` less than H and W.
+        mode: ``reflect`` or ``replicate``.
+
+    Returns:
+        (B, N, H + 2 padding, W + 2 padding).
+    """
+    batch, channels, *sides = features.shape
+    padded = torch.empty(
+        (batch, channels, *(side + 2 * padding for side in sides)),
+        dtype=features.dtype,
+        device=features.device,
+        memory_format=torch.channels_last,
+    )
+    padded[..., padding:-padding, padding:-padding] = features
+    # Rows last, with their corners: they lie in memory as a whole.
+    for axis in (3, 2):
+        for k, source in _borders(padded.shape[axis], padding, mode):
+            padded.select(axis, k).copy_(padded.select(axis, source))
+    return padded
+
+
+def _borders(side: int, padding: int, mode: str) -> Iterator[tuple[int, int]]:
+    """Each row of the padding with the row that it shows, both counted with the padding."""
+    last = side - 1
+    for k in range(padding):
+        source = 2 * padding - k if mode == "reflect" else padding
+        yield k, source
+        yield last - k, last - source
+
+
 def _unpad(gradient: Tensor, padding: int, mode: str) -> Tensor:
     """The gradient of padding: what reached the border goes to the pixels that it copied.
 
@@ -69,10 +113,6 @@ def _unpad(gradient: Tensor, padding: int, mode: str) -> Tensor:
     if padding == 0:
         return gradient
     for axis in (2, 3):
-        last = gradient.shape[axis] - 1
-        for k in range(padding):
-            # Padded row k shows row 2p - k (reflect) or p (replicate), counted with the padding.
-            source = 2 * padding - k if mode == "reflect" else padding
+        for k, source in _borders(gradient.shape[axis], padding, mode):
             gradient.select(axis, source).add_(gradient.select(axis, k))
-            gradient.select(axis, last - source).add_(gradient.select(axis, last - k))
     return gradient[..., padding:-padding, padding:-padding]

@@ -142,7 +142,7 @@ def guided_lines(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Lines
     covariance = _box(outer.flatten(1, 2), radius).view(1, 3, 3, *guide.shape[2:])
     covariance = covariance - mean[:, :, None] * mean[:, None]
     covariance = covariance + eps * torch.eye(3).to(covariance)[None, :, :, None, None]
-    inverse = torch.linalg.inv(covariance.permute(0, 3, 4, 1, 2))  # (1, H, W, 3, 3)
+    inverse = inverse_of_symmetric(covariance.permute(0, 3, 4, 1, 2))  # (1, H, W, 3, 3)
     slopes, offsets = [], []
     for k in range(masks.shape[1]):
         mask = masks[:, k : k + 1]
@@ -152,6 +152,24 @@ def guided_lines(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Lines
         slopes.append(_box(slope, radius))
         offsets.append(_box(offset, radius))
     return Lines(torch.stack(slopes, dim=1), torch.cat(offsets, dim=1))
+
+
+def inverse_of_symmetric(matrices: Tensor) -> Tensor:
+    """Of symmetric 3x3 matrices, (..., 3, 3), as ``torch.linalg.inv``.
+
+    In doubles the adjugate over the determinant: a few passes over all of them, where a library
+    takes them one by one and asks the device whether all have an inverse. A small determinant costs
+    too many digits for floats.
+    """
+    if matrices.dtype != torch.float64:
+        inverse: Tensor = torch.linalg.inv(matrices)
+        return inverse
+    (a, b, c), (_, d, e), (_, _, f) = (row.unbind(-1) for row in matrices.unbind(-2))
+    first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
+    middle, beside, last = a * f - c * c, b * c - a * e, a * d - b * b
+    adjugate = [first, second, third, second, middle, beside, third, beside, last]
+    determinant = a * first + b * second + c * third
+    return torch.stack(adjugate, dim=-1).div_(determinant[..., None]).view(matrices.shape)
 
 
 def _box(values: Tensor, radius: int) -> Tensor:

@@ -67,7 +67,7 @@ def _small_image(picture: Tensor) -> Image.Image:
 
 
 def _colour_number(name: str, place: int) -> int:
-    """A class has its colour in VOC's palette; other regions have the colours after the classes'."""
+    """A class has its colour in VOC's palette; other regions have those that come after."""
     return VOC_CLASSES.index(name) if name in VOC_CLASSES else len(VOC_CLASSES) + place
 
 

@@ -1,7 +1,9 @@
 """Reuse: what has been computed once in a process is not computed again.
 
 Runs of a sweep share photographs, styles and networks. What depends on these alone is kept under a
-key made of their contents, so that a file that has changed is never taken for what it was.
+key made of their contents, so that a file that has changed is never taken for what it was. On a CPU
+a run that finds something here has the same result to the bit; on other devices libraries may add
+up in another order, run by run.
 """
 
 import hashlib
@@ -9,10 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import is_dataclass
 from typing import TypeVar
+from weakref import WeakSet
 
 from torch import Tensor
 
 Value = TypeVar("Value")
+
+_stores: "WeakSet[Store]" = WeakSet()
 
 
 def digest(tensor: Tensor | None) -> str:
@@ -37,6 +42,7 @@ class Store:
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._values: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
+        _stores.add(self)
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value under a key, made now if it is not there.
@@ -64,6 +70,12 @@ class Store:
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()
+
+
+def forget_all() -> None:
+    """Empty every store of this process: what they hold is dear where the memory has run out."""
+    for store in _stores:
+        store.clear()
 
 
 def _bytes(value: object) -> int:

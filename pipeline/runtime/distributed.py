@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from pipeline.errors import UserError
+
 if TYPE_CHECKING:
     # The command line asks for the rank before torch is worth its seconds to import.
     import torch
@@ -61,10 +63,22 @@ def size() -> int:
 
 
 def own_device(device: "torch.device") -> "torch.device":
-    """The device of this process: with several, each has a CUDA device of its own."""
-    if size() > 1 and device.type == "cuda" and device.index is None:
-        return type(device)("cuda", int(os.environ["LOCAL_RANK"]))
-    return device
+    """The device of this process: with several, each has a CUDA device of its own.
+
+    Raises:
+        UserError: there are fewer CUDA devices than processes.
+    """
+    if size() == 1 or device.type != "cuda" or device.index is not None:
+        return device
+    import torch
+
+    number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if number >= count:
+        raise UserError(
+            f"process {number} finds no CUDA device of its own, as there are {count}; "
+            f"use torchrun --nproc-per-node={max(1, count)} or device=cpu"
+        )
+    return torch.device("cuda", number)
 
 
 def join(device: "torch.device") -> Team:

@@ -10,19 +10,26 @@ import torch
 
 log = logging.getLogger(__name__)
 
-
+_TOO_LARGE = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    # CUDA's reflection padding, of 2^31 elements and more.
+    "32-bit index",
+)
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 _STATUS = Path("/proc/self/status")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left."""
+    """Whether an error says that the device, or the machine, has no memory left.
+
+    Or that a tensor has more elements than a kernel can count: smaller parts are the answer, too.
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
+    return isinstance(error, RuntimeError) and any(words in text for words in _TOO_LARGE)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -14,6 +14,8 @@ Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 #: First generation of NVIDIA's devices (Ampere) with bfloat16 and TF32 in its matrix units.
 _AMPERE = (8, 0)
+#: Whether sums of products may be rounded to half precision before they are complete.
+_HALVES = ("allow_bf16_reduced_precision_reduction", "allow_fp16_reduced_precision_reduction")
 _CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
@@ -48,12 +50,16 @@ def _cpu_capabilities() -> dict[str, bool]:
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Let CUDA round the factors of float32 convolutions and products to 10 bits, inside, or not.
+    """How CUDA rounds within products and convolutions, inside.
+
+    Factors in float32 to 10 bits, or not at all. Sums of products in half precision not before
+    they are complete, whatever is allowed: by itself CUDA adds up parts of them in half precision,
+    and a Gram matrix is a sum over hundreds of thousands.
 
     It holds for the whole process; afterwards all is as it was before.
 
     Args:
-        allowed: whether it may.
+        allowed: whether float32 may be rounded.
     """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     places: tuple[object, object]
@@ -65,13 +71,26 @@ def tf32(allowed: bool) -> Iterator[None]:
     else:
         places, name, value = (products, convolutions), "allow_tf32", allowed
     before = [getattr(place, name) for place in places]
+    reductions = {kind: _reduction(products, kind) for kind in _HALVES}
     try:
         for place in places:
             setattr(place, name, value)
+        for kind in _HALVES:
+            setattr(products, kind, False)
         yield
     finally:
         for place, was in zip(places, before, strict=True):
             setattr(place, name, was)
+        for kind, setting in reductions.items():
+            setattr(products, kind, setting)
+
+
+def _reduction(products: object, kind: str) -> bool | tuple[bool, bool]:
+    """What is to be set for all to be as it is now."""
+    allowed = bool(getattr(products, kind))
+    # Since torch 2.10 or so there are two answers, which are set together and read one by one.
+    split = getattr(products, f"{kind}_split_k", None)
+    return allowed if split is None else (allowed, bool(split))
 
 
 def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:

@@ -244,17 +244,22 @@ pipeline.run.run = broken
 SHORT_OF_MEMORY = {
     "evaluation": """
 import torch
-from pipeline.engine.evaluation import Evaluation
+from pipeline.engine import engine
 
-evaluate, seen = Evaluation.__call__, []
+whole, seen = engine.whole_evaluation, []
 
-def short(self, painted):
-    seen.append(painted)
-    if len(seen) > 1:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    return evaluate(self, painted)
+def failing(*words):
+    evaluate = whole(*words)
 
-Evaluation.__call__ = short
+    def short(painted):
+        seen.append(painted)
+        if len(seen) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return evaluate(painted)
+
+    return short
+
+engine.whole_evaluation = failing
 """,
     "segmenter": """
 from pipeline.regions import segment

@@ -81,3 +81,57 @@ def test_history_is_what_fits(
     assert "3 pairs instead of 10" in caplog.text
     monkeypatch.setattr(budget, "free_bytes", lambda device: 0)
     assert budget.affordable_history(10, picture) == 1
+
+
+def test_the_largest_tensor_by_hand(encoder: PyramidEncoder) -> None:
+    # relu1_2, 6 channels, with a border of 1 for the convolution behind.
+    assert budget.widest(encoder, 64, 32, LAYERS) == 6 * 66 * 34
+    assert budget.widest(encoder, 8, 32, LAYERS[1:]) == 6 * 10 * 34
+    assert budget.widest(encoder, 64, 32, []) == 0
+
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(
+    ("tile", "count", "cpu", "cuda"),
+    [
+        ("auto", 1, None, 2048),
+        (3000, 1, 3000, 1500),  # half of it is for the halo
+        (9000, 1, None, 2250),
+        (1000, 1, 1000, 1000),
+        ("off", 1, None, None),
+    ],
+)
+def test_tensors_are_counted_in_32_bits_but_on_a_cpu(
+    tile: object,
+    count: int,
+    cpu: int | None,
+    cuda: int | None,
+    wide: PyramidEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "free_bytes", lambda device: 2**60)
+    most = budget.widest(wide, 3500, 4000, LAYERS)
+    monkeypatch.setattr(budget, "MOST_ELEMENTS", most)
+    for where, side in ((torch.device("cpu"), cpu), (CUDA, cuda)):
+        found = budget.choose_tiling(tile, "normal", wide, 4000, 5000, LAYERS, where, count)
+        assert found == Tiling(side)
+    assert budget.choose_tiling(tile, "normal", wide, 900, 700, LAYERS, CUDA) == WHOLE
+
+
+def test_a_batch_is_counted_as_a_whole(
+    wide: PyramidEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "free_bytes", lambda device: 2**60)
+    monkeypatch.setattr(budget, "MOST_ELEMENTS", 2 * budget.widest(wide, 300, 400, LAYERS))
+    sides = [
+        budget.choose_tiling("auto", "normal", wide, 300, 400, LAYERS, CUDA, count).side
+        for count in (1, 2, 3)
+    ]
+    assert sides == [None, None, 128]
+
+
+def test_a_large_picture_of_low_memory_has_few_tiles(wide: PyramidEncoder) -> None:
+    found = budget.choose_tiling("off", "low", wide, 9000, 8000, LAYERS, CUDA)
+    assert found == Tiling(2250)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from pipeline.networks.convolution import convolve_rectified
+from pipeline.networks.convolution import convolve_rectified, pad_channels_last
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
@@ -35,3 +36,15 @@ def test_keeps_nothing_but_the_result() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = convolve_rectified(features, convolution)
     assert kept == [result.numel()]
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize("padding", [1, 2, 5])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_padding_keeps_the_channels_last(mode: str, padding: int, batch: int) -> None:
+    features = torch.randn(batch, 4, 6, 9, generator=torch.Generator().manual_seed(0))
+    features = features.contiguous(memory_format=torch.channels_last)
+    found = pad_channels_last(features, padding, mode)
+    assert torch.equal(found, F.pad(features, [padding] * 4, mode=mode))
+    assert found.stride() == found.contiguous(memory_format=torch.channels_last).stride()
+    assert found.is_contiguous(memory_format=torch.channels_last)

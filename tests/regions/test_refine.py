@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.regions.refine import colour_models, enlarged_rows, guided_filter, guided_lines
+from pipeline.regions.refine import (
+    colour_models,
+    enlarged_rows,
+    guided_filter,
+    guided_lines,
+    inverse_of_symmetric,
+)
 
 
 def test_a_constant_mask_stays() -> None:
@@ -117,3 +123,23 @@ def test_lines_found_on_a_small_picture_follow_the_large_ones_edge() -> None:
     wrong = [int(((values > 0.5) != (truth > 0.5)).sum()) for values in (found, plain)]
     assert wrong[0] <= 5
     assert wrong[1] > 100
+
+
+def test_inverses_by_hand() -> None:
+    # Determinant 8 - 2 = 6; cofactors 4, -2, 0; 4, 0; 3.
+    matrix = torch.tensor([[2.0, 1, 0], [1, 2, 0], [0, 0, 2]])
+    expected = torch.tensor([[2 / 3, -1 / 3, 0], [-1 / 3, 2 / 3, 0], [0, 0, 1 / 2]])
+    for dtype in (torch.float32, torch.float64):
+        found = inverse_of_symmetric(matrix.to(dtype).expand(2, 4, 3, 3))
+        torch.testing.assert_close(found, expected.to(dtype).expand(2, 4, 3, 3))
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.0])
+def test_inverses_are_the_librarys(contrast: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    colours = torch.rand(5, 7, 3, 9, generator=generator, dtype=torch.float64)
+    # Grey windows, whose matrices have an inverse by eps alone.
+    colours = contrast * colours + (1 - contrast) * colours[..., :1, :]
+    matrices = colours @ colours.mT / 9 + 1e-4 * torch.eye(3, dtype=torch.float64)
+    expected = torch.linalg.inv(matrices)
+    torch.testing.assert_close(inverse_of_symmetric(matrices), expected, rtol=1e-7, atol=1e-6)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.runtime.cache import Store, digest
+from pipeline.runtime.cache import Store, digest, forget_all
 
 
 def test_a_digest_is_of_values_shape_and_type() -> None:
@@ -48,3 +48,12 @@ def test_a_failure_leaves_nothing() -> None:
     with pytest.raises(ZeroDivisionError):
         store.get("key", lambda: 1 / 0)
     assert store.get("key", lambda: 2) == 2
+
+
+def test_all_stores_are_emptied_where_memory_runs_out() -> None:
+    stores = [Store(100), Store(100)]
+    for store in stores:
+        store.get("key", lambda: torch.zeros(10))
+    forget_all()
+    assert [store.size for store in stores] == [0, 0]
+    assert stores[0].get("key", lambda: 2) == 2

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.errors import UserError
 from pipeline.runtime import distributed
 from pipeline.runtime.distributed import ALONE, Team
 
@@ -76,6 +77,7 @@ def test_a_schedulers_variables_are_no_team(missing: str, monkeypatch: pytest.Mo
     given = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert (distributed.rank(), distributed.size()) == (1, 2)
     assert distributed.own_device(torch.device("cuda")) == torch.device("cuda", 1)
     assert distributed.own_device(torch.device("cpu")) == torch.device("cpu")
@@ -83,3 +85,15 @@ def test_a_schedulers_variables_are_no_team(missing: str, monkeypatch: pytest.Mo
     assert (distributed.rank(), distributed.size()) == (0, 1)
     assert distributed.own_device(torch.device("cuda")) == torch.device("cuda")
     assert distributed.join(torch.device("cpu")) == ALONE
+
+
+def test_a_process_without_a_device_of_its_own_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"RANK": "2", "LOCAL_RANK": "2", "WORLD_SIZE": "3", "MASTER_ADDR": "localhost"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"process 2 .* there are 2; use torchrun .*=2 or"):
+        distributed.own_device(torch.device("cuda"))
+    # Which one it is has been said.
+    one = torch.device("cuda", 1)
+    assert distributed.own_device(one) == one

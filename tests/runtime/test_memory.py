@@ -58,6 +58,7 @@ def test_the_peak_is_no_less_than_what_is_held_now() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"), True),
         (RuntimeError("not enough memory: you tried to allocate 9 bytes."), True),
+        (RuntimeError("input tensor must fit into 32-bit index math"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (MemoryError(), True),
         (ValueError("out of memory"), False),

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.runtime import precision
 
 CPU = torch.device("cpu")
+HALVES = [f"allow_{kind}_reduced_precision_reduction" for kind in ("bf16", "fp16")]
 
 
 @pytest.mark.parametrize(("there", "expected"), [(True, "bfloat16"), (False, "float32")])
@@ -67,14 +68,15 @@ def test_tf32_is_as_before_afterwards(allowed: bool, before: tuple[bool, bool]) 
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_tf32_is_allowed_by_both_names(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    products, old = SimpleNamespace(allow_tf32=False), SimpleNamespace(allow_tf32=True)
+    sums = dict.fromkeys(HALVES, True)
+    products, old = SimpleNamespace(allow_tf32=False, **sums), SimpleNamespace(allow_tf32=True)
     monkeypatch.setattr(torch.backends.cuda, "matmul", products)
     monkeypatch.setattr(torch.backends, "cudnn", old)
     with precision.tf32(allowed):
         assert (products.allow_tf32, old.allow_tf32) == (allowed, allowed)
     assert (products.allow_tf32, old.allow_tf32) == (False, True)
 
-    products = SimpleNamespace(fp32_precision="none")
+    products = SimpleNamespace(fp32_precision="none", **sums)
     new = SimpleNamespace(conv=SimpleNamespace(fp32_precision="tf32"))
     monkeypatch.setattr(torch.backends.cuda, "matmul", products)
     monkeypatch.setattr(torch.backends, "cudnn", new)
@@ -82,6 +84,41 @@ def test_tf32_is_allowed_by_both_names(allowed: bool, monkeypatch: pytest.Monkey
         expected = "tf32" if allowed else "ieee"
         assert (products.fp32_precision, new.conv.fp32_precision) == (expected, expected)
     assert (products.fp32_precision, new.conv.fp32_precision) == ("none", "tf32")
+
+
+@pytest.mark.parametrize("before", [True, False, (False, False), (True, True)])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_sums_of_half_precision_are_not_rounded_underway(
+    allowed: bool, before: bool | tuple[bool, bool]
+) -> None:
+    products = torch.backends.cuda.matmul
+
+    def now() -> list[bool]:
+        names = [*HALVES, *(f"{name}_split_k" for name in HALVES)]
+        return [getattr(products, name) for name in names if hasattr(products, name)]
+
+    first = now()
+    if len(first) == 2 and not isinstance(before, bool):
+        pytest.skip("this torch asks one question")
+    try:
+        for name in HALVES:
+            setattr(products, name, before)
+        given = now()
+        with precision.tf32(allowed):
+            assert now()[:2] == [False, False]
+        assert now() == given
+    finally:
+        for name in HALVES:
+            setattr(products, name, True)
+    assert now() == first
+
+
+def test_sums_as_torch_spelled_them_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    products = SimpleNamespace(fp32_precision="none", **dict.fromkeys(HALVES, True))
+    monkeypatch.setattr(torch.backends.cuda, "matmul", products)
+    with precision.tf32(False):
+        assert [getattr(products, name) for name in HALVES] == [False, False]
+    assert [getattr(products, name) for name in HALVES] == [True, True]
 
 
 @pytest.mark.gpu
@@ -103,10 +140,11 @@ def test_features_are_in_half_precision_and_the_encoder_stays(
     encoder: PyramidEncoder, content: Tensor
 ) -> None:
     ready = precision.prepared(encoder, "bfloat16")
-    exact, half = encoder(content, ["relu2_1"])["relu2_1"], ready(content, ["relu2_1"])["relu2_1"]
+    layer = Layer("relu2_1")
+    exact, half = encoder(content, [layer])[layer], ready(content, [layer])[layer]
     assert exact.dtype == torch.float32
     assert half.dtype == torch.bfloat16
     assert half.is_contiguous(memory_format=torch.channels_last)
     assert (half.float() - exact).norm() < 0.02 * exact.norm()
-    same = precision.prepared(encoder, "float32")(content, ["relu2_1"])["relu2_1"]
+    same = precision.prepared(encoder, "float32")(content, [layer])[layer]
     torch.testing.assert_close(same, exact)
