@@ -48,3 +48,14 @@ def test_padding_keeps_the_channels_last(mode: str, padding: int, batch: int) ->
     assert torch.equal(found, F.pad(features, [padding] * 4, mode=mode))
     assert found.stride() == found.contiguous(memory_format=torch.channels_last).stride()
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+def test_on_cuda_nothing_is_turned_around() -> None:
+    convolution = nn.Conv2d(16, 32, 3, padding=1, padding_mode="reflect").requires_grad_(False)
+    features = torch.randn(1, 16, 17, 14, generator=torch.Generator().manual_seed(0))
+    expected = convolution(features).relu()
+    there = features.cuda().contiguous(memory_format=torch.channels_last).requires_grad_()
+    found = convolve_rectified(there, convolution.cuda().to(memory_format=torch.channels_last))
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=1e-3)
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -45,3 +45,29 @@ def test_recorded_steps_do_what_unrecorded_ones_do() -> None:
         results.append((picture.tolist(), rows))
     assert results[0] == results[1]
     assert len(results[0][1]) == 20
+
+
+@pytest.mark.gpu
+def test_a_step_that_cannot_be_recorded_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    where = torch.device("cuda", torch.cuda.current_device())
+    number, before = torch.zeros(1, device=where), torch.cuda.current_stream()
+
+    def advance() -> None:
+        number.add_(1)
+        number.item()
+
+    step = Replay(advance, where)
+    for _ in range(WARM_UP + 3):
+        step()
+    assert number.item() == WARM_UP + 3
+    assert torch.cuda.current_stream() == before
+    (record,) = caplog.records
+    assert "captur" in record.getMessage()
+    # It refuses to while it believes that a step is being recorded.
+    torch.cuda.empty_cache()
+    number.zero_()
+    recorded = Replay(lambda: torch.add(number, 1, out=number), where)
+    for _ in range(WARM_UP + 3):
+        recorded()
+    assert number.item() == WARM_UP + 3
+    assert len(caplog.records) == 1

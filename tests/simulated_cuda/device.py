@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 aten = torch.ops.aten
 WHERE = torch.device("cuda", 0)
@@ -48,8 +47,7 @@ class Recorded:
         """Carry it out; what it makes goes where it went."""
         found = self.function(*self.args, **self.kwargs)
         if self.made:
-            news = [entry for entry in tree_flatten(found)[0] if isinstance(entry, Tensor)]
-            for old, new in zip(self.made, news, strict=True):
+            for old, new in zip(self.made, _tensors(found), strict=True):
                 old.copy_(new)
 
 
@@ -242,6 +240,26 @@ def _wrap(found: Any) -> Any:
     return made
 
 
+def _tensors(given: Any) -> list[Tensor]:
+    """All in nested lists, tuples and dictionaries: torch's own function takes most of the time."""
+    if isinstance(given, Tensor):
+        return [given]
+    if isinstance(given, dict):
+        return _tensors([*given.values()])
+    if isinstance(given, list | tuple):
+        return [tensor for entry in given for tensor in _tensors(entry)]
+    return []
+
+
+def _mapped(change: Callable[[Any], Any], given: Any) -> Any:
+    """Nested lists, tuples and dictionaries, with every other value changed."""
+    if isinstance(given, dict):
+        return {key: _mapped(change, value) for key, value in given.items()}
+    if isinstance(given, list | tuple):
+        return type(given)([_mapped(change, entry) for entry in given])
+    return change(given)
+
+
 def _unwrap(given: Any) -> Any:
     return given.inner if isinstance(given, OnDevice) else given
 
@@ -350,8 +368,7 @@ _INDEXING = {
 
 def _operate(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """One operation on values."""
-    flat, _ = tree_flatten((args, kwargs))
-    tensors = [entry for entry in flat if isinstance(entry, Tensor)]
+    tensors = _tensors((args, kwargs))
     there = [entry for entry in tensors if isinstance(entry, OnDevice)]
     if tensors and not there:
         return function(*args, **kwargs)
@@ -373,7 +390,7 @@ def _operate(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         # As C++ sees the wrappers: it means where they are.
         kwargs = {**kwargs, "device": torch.device("cpu")}
     kwargs = {key: value for key, value in kwargs.items() if key != "pin_memory"}
-    plain_args, plain_kwargs = tree_map(_unwrap, args), tree_map(_unwrap, kwargs)
+    plain_args, plain_kwargs = _mapped(_unwrap, args), _mapped(_unwrap, kwargs)
     for written in _written(function, plain_args, plain_kwargs):
         device.before_writing(written)
     found = function(*plain_args, **plain_kwargs)
@@ -381,11 +398,11 @@ def _operate(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not there and not (device._going_back and not tensors):
         return found
     if not function.is_view:
-        made = [entry for entry in tree_flatten(found)[0] if isinstance(entry, Tensor)]
-        device.note(function, plain_args, plain_kwargs, [] if function._schema.is_mutable else made)
+        made = [] if function._schema.is_mutable else _tensors(found)
+        device.note(function, plain_args, plain_kwargs, made)
     # In place the tensor itself comes back.
     same = {id(_unwrap(entry)): entry for entry in there}
-    return tree_map(lambda out: same.get(id(out)) if id(out) in same else _wrap(out), found)
+    return _mapped(lambda out: same[id(out)] if id(out) in same else _wrap(out), found)
 
 
 def _check_places(function: Any, tensors: list[Tensor]) -> None:
@@ -410,7 +427,7 @@ def _written(function: Any, args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
     for position, argument in enumerate(function._schema.arguments):
         given = args[position] if position < len(args) else kwargs.get(argument.name)
         if argument.alias_info is not None and argument.alias_info.is_write:
-            found += [entry for entry in tree_flatten(given)[0] if isinstance(entry, Tensor)]
+            found += _tensors(given)
     return found
 
 

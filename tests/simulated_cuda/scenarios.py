@@ -345,7 +345,7 @@ def _never_replay(before: Any) -> Any:
     return call
 
 
-#: Name to what is changed (module, class, function), how, and what `faults` has to find.
+#: Name to what is changed (module, class, function), how, and what `faults`, or an error, says.
 MISTAKES: dict[str, tuple[str, str, str, Callable[[Any], Any], str]] = {
     "read_early": (
         "runtime.cuda_graph", "Arrivals", "_hand_over", _read_before_it_arrives, "no numbers"
@@ -353,7 +353,7 @@ MISTAKES: dict[str, tuple[str, str, str, Callable[[Any], Any], str]] = {
     "counted_in_python": (
         "engine.optimizers", "PictureLBFGS", "step", _count_in_python, "another result"
     ),
-    "from_cpu": ("engine.optimizers", "PictureLBFGS", "step", _add_from_cpu, "raised"),
+    "from_cpu": ("engine.optimizers", "PictureLBFGS", "step", _add_from_cpu, "on the same device"),
     "bound_anew": ("engine.optimizers", "Best", "update", _bind_anew, "outlives the step"),
     "gradient_kept": (
         "engine.optimizers", "PictureLBFGS", "step", _keep_gradient, "outlives the step"

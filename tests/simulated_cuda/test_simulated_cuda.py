@@ -118,7 +118,7 @@ def test_memory_that_runs_out_while_recording_is_answered_by_tiles(facts: dict[s
 @scenarios([f"mistake:{name}" for name in MISTAKES])
 def test_mistakes_are_noticed(facts: dict[str, Any]) -> None:
     *_, expected = MISTAKES[facts["name"].partition(":")[2]]
-    found = ["raised"] if "raised" in facts else faults(facts)
+    found = facts["raised"] if "raised" in facts else faults(facts)
     assert expected in found, facts
 
 
