@@ -66,14 +66,14 @@ def stylize(
     Raises:
         UserError: one line that says what is wrong with the input and what to do.
     """
-    held: dict[str, Image.Image] = {}
+    in_memory: dict[str, Image.Image] = {}
 
     def name(picture: Any, kind: str) -> Any:
         if isinstance(picture, str):
             return picture
         if isinstance(picture, Path):
             return str(picture)
-        held[key := f"{kind} {len(held) + 1} in memory"] = _to_image(picture, kind)
+        in_memory[key := f"{kind} {len(in_memory) + 1} in memory"] = _to_image(picture, kind)
         return key
 
     chosen = compose_settings(_overrides(settings))
@@ -87,9 +87,9 @@ def stylize(
         chosen.regions = name(regions, "label map")
     chosen.__post_init__()
     if not progress:
-        return run_stylize(chosen, Path.cwd(), held=held)
+        return run_stylize(chosen, Path.cwd(), in_memory=in_memory)
     with Bar("stylize") as bar:
-        return run_stylize(chosen, Path.cwd(), held=held, bar=bar)
+        return run_stylize(chosen, Path.cwd(), in_memory=in_memory, bar=bar)
 
 
 def _named(value: Any, name: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.pictures import read
-from pipeline.pictures.read import Held, Photograph
+from pipeline.pictures.read import InMemory, Photograph
 from pipeline.regions import label_map as label_maps
 from pipeline.regions.custom import own_names
 from pipeline.regions.label_map import LabelMap
@@ -46,7 +46,7 @@ class Inputs:
 
 
 def read_inputs(
-    request: Request, size: int | None, folder: Path, held: Held | None = None
+    request: Request, size: int | None, folder: Path, in_memory: InMemory | None = None
 ) -> Inputs:
     """Open every file that a run is to read.
 
@@ -54,7 +54,7 @@ def read_inputs(
         request: what was asked for.
         size: bound of the photograph's long side in pixels; None: no bound.
         folder: where relative paths begin.
-        held: pictures in memory, by the names that stand for their paths.
+        in_memory: pictures in memory, by the names that stand for their paths.
 
     Raises:
         UserError: all that is wrong, in one line.
@@ -68,7 +68,7 @@ def read_inputs(
             problems.append(str(error))
             return None
 
-    photograph = attempt(partial(read.content_picture, request.content, size, folder, held))
+    photograph = attempt(partial(read.content_picture, request.content, size, folder, in_memory))
     longest = size or (_ANY_SIZE if photograph is None else max(photograph.original))
     height, width = (_ANY_SIZE,) * 2 if photograph is None else photograph.picture.shape[2:]
 
@@ -76,13 +76,13 @@ def read_inputs(
         scale, crop = (1.0, None) if choice is None else (choice.scale, choice.crop)
         return attempt(
             lambda: read.style_picture(
-                source, longest, folder, held, scale=scale, crop=crop, what=what
+                source, longest, folder, in_memory, scale=scale, crop=crop, what=what
             )
         )
 
     label_map = None
     if request.label_map is not None:
-        label_map = attempt(partial(_label_map, request.label_map, folder, held))
+        label_map = attempt(partial(_label_map, request.label_map, folder, in_memory))
     _check_names(request, label_map, attempt)
     styles: dict[str, list[StylePicture]] = {region: [] for region in request.styles}
     for region, choices in request.styles.items():
@@ -93,7 +93,7 @@ def read_inputs(
     reference = None if request.reference is None else picture("reference", request.reference)
     init = None if request.init is None else picture("init", request.init)
     masks = {
-        name: attempt(partial(_mask, source, height, width, folder, held))
+        name: attempt(partial(_mask, source, height, width, folder, in_memory))
         for name, source in _mask_files(request, label_map).items()
     }
     for key, file in request.weights.items():
@@ -108,12 +108,12 @@ def read_inputs(
     return Inputs(photograph, styles, reference, label_map, read_masks, init)
 
 
-def _label_map(source: str, folder: Path, held: Held | None) -> LabelMap:
-    return label_maps.label_map(read.open_labels(source, folder, held))
+def _label_map(source: str, folder: Path, in_memory: InMemory | None) -> LabelMap:
+    return label_maps.label_map(read.open_labels(source, folder, in_memory))
 
 
-def _mask(source: str, height: int, width: int, folder: Path, held: Held | None) -> Tensor:
-    return label_maps.mask_of_size(read.open_labels(source, folder, held), height, width)
+def _mask(source: str, height: int, width: int, folder: Path, in_memory: InMemory | None) -> Tensor:
+    return label_maps.mask_of_size(read.open_labels(source, folder, in_memory), height, width)
 
 
 def _check_names(

@@ -16,7 +16,7 @@ from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
 from pipeline.networks.segmenters import LoadedSegmenter
 from pipeline.paint import beginning, describe, paint, rounds
-from pipeline.pictures.read import Held
+from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
 from pipeline.regions.masks import region_masks
 from pipeline.regions.segment import Segmentation
@@ -82,7 +82,7 @@ def stylize(
     settings: Settings,
     start: Path,
     *,
-    held: Held | None = None,
+    in_memory: InMemory | None = None,
     overrides: Sequence[str] = (),
     clock: Clock | None = None,
     bar: Bar | None = None,
@@ -93,7 +93,7 @@ def stylize(
     Args:
         settings: of the run.
         start: folder where relative paths begin.
-        held: pictures in memory, by the names that stand for their paths in ``settings``.
+        in_memory: pictures in memory, by the names that stand for their paths in ``settings``.
         overrides: for the record.
         clock: where the seconds by stage go.
         bar: shows the progress.
@@ -105,7 +105,7 @@ def stylize(
     clock, asked = clock or Clock(), build.request(settings)
     where = device.prepare(device.choose(settings.device))
     with clock.stage("read"):
-        inputs = read_inputs(asked, build.bound(settings), start, held)
+        inputs = read_inputs(asked, build.bound(settings), start, in_memory)
         content = inputs.photograph.picture.to(where)
     with clock.stage("segment"):
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)

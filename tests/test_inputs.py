@@ -40,8 +40,8 @@ def test_all_files_are_read(folder: Path) -> None:
         },
         init="half.png",
     )
-    held = {"picture 1 in memory": Image.new("L", (9, 7), 255)}
-    found = read_inputs(request, 30, folder, held)
+    in_memory = {"picture 1 in memory": Image.new("L", (9, 7), 255)}
+    found = read_inputs(request, 30, folder, in_memory)
     assert found.photograph.picture.shape == (1, 3, 20, 30)
     assert found.photograph.original == (60, 40)
     assert [style.picture.shape[3] for style in found.styles["sky"]] == [30, 22]

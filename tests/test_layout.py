@@ -57,6 +57,8 @@ TESTED_ELSEWHERE = {
     "pipeline": "tests/test_api.py",
     "pipeline.benchmark.first_iteration": "tests/benchmark/test_start.py",
     "pipeline.compare.__main__": "tests/compare/test_report.py",
+    "pipeline.command.messages": "tests/command/test_main.py",
+    "pipeline.command.task": "tests/command/test_main.py",
     "pipeline.config.compose": "tests/command/test_main.py",
     "pipeline.engine.features": "tests/engine/test_evaluation.py",
     "pipeline.engine.job": "tests/engine/test_engine.py",
@@ -65,10 +67,8 @@ TESTED_ELSEWHERE = {
     "pipeline.engine.tiled": "tests/engine/test_engine.py",
     "pipeline.gallery": "tests/gallery/test_paint.py",
     "pipeline.gallery.strokes": "tests/gallery/test_paint.py",
-    "pipeline.inputs": "tests/test_run.py",
     "pipeline.methods": "tests/methods/test_stitch.py",
     "pipeline.methods.whole": "tests/methods/test_guided.py",
-    "pipeline.pictures.boxes": "tests/regions/test_masks.py",
     "pipeline.results.overlay": "tests/results/test_write.py",
     "pipeline.results.result": "tests/test_api.py",
     "pipeline.training.pictures": "tests/training/test_segmenter.py",
@@ -78,7 +78,9 @@ TESTED_ELSEWHERE = {
 OF_NO_MODULE = {
     "tests/compare/test_browser.py": "the report's page in a browser",
     "tests/regions/test_shapes.py": "the shapes of pipeline.regions.custom",
+    "tests/simulated_cuda/test_simulated_cuda.py": "everything, on a device that pretends",
     "tests/test_layout.py": "the imports",
+    "tests/test_readme.py": "the READMEs",
     "tests/test_unchanged.py": "whole runs, bit by bit",
 }
 

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from pipeline import Result, stylize
+from pipeline import Result, build, stylize
 from pipeline.benchmark.report import environment
 
 Pixels = npt.NDArray[np.uint8]

@@ -21,7 +21,7 @@ from pipeline.benchmark.report import Comparison, Figure
 from pipeline.networks import encoders
 from pipeline.networks.encoder import Encoder
 from pipeline.runtime import precision
-from pipeline.runtime.cuda_graph import WARM_UP, Replay
+from pipeline.runtime.cuda_graph import WARM_UP, RecordedStep
 
 HAND, PLAIN, COMPILED = "by hand", "plain modules", "compiled"
 
@@ -110,7 +110,7 @@ def side(features: Features, picture: Tensor, style: Tensor, recorded: bool = Fa
         value.copy_(total.detach())
         gradient.copy_(found)
 
-    return Side(Replay(step, picture.device) if recorded else step, value, gradient)
+    return Side(RecordedStep(step, picture.device) if recorded else step, value, gradient)
 
 
 def sides(

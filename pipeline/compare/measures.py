@@ -32,11 +32,7 @@ def style_distance(
     style: Mapping[Layer, Tensor],
     masks: Mapping[Layer, Tensor],
 ) -> float:
-    """How far a region is from a style: 0 is the style itself, about 1 is unrelated.
-
-    The mean over layers of ``sqrt(sum_ij (G_ij - A_ij)^2 / sum_ij A_ij^2)``, the Frobenius distance
-    of the Gram matrices of Gatys et al. 2016 (eq. 3-4) as a share of the style's own. The paper
-    squares it and divides by the layer's size, which no two layers or encoders have in common.
+    """How far a region is from a style (`losses.style_distance`).
 
     Args:
         features: of the picture, (1, N, H, W) by layer.
@@ -46,12 +42,12 @@ def style_distance(
     Returns:
         At least 0; NaN where no layer is in all three.
     """
-    distances = [
-        losses.relative_style_loss(losses.gram_matrix(features[layer], mask), style[layer]).sqrt()
+    grams = {
+        layer: losses.gram_matrix(features[layer], mask)
         for layer, mask in masks.items()
-        if layer in features and layer in style
-    ]
-    return float(torch.stack(distances).mean()) if distances else math.nan
+        if layer in features
+    }
+    return float(losses.style_distance(grams, style))
 
 
 def perceptual_distance(

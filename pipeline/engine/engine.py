@@ -25,7 +25,7 @@ from pipeline.errors import UserError
 from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.pictures.resize import resize
 from pipeline.runtime.cache import Store, forget_all
-from pipeline.runtime.cuda_graph import Arrivals, Replay
+from pipeline.runtime.cuda_graph import Arrivals, RecordedStep
 from pipeline.runtime.distributed import ALONE, Team
 from pipeline.runtime.memory import is_out_of_memory
 
@@ -85,7 +85,7 @@ class Resources:
         tile: side of tiles in pixels, ``off``, or ``auto``: where the memory would not do
             (`memory.choose_tiling`).
         memory: ``low`` halves it, for more time.
-        record: whether a CUDA device's steps are recorded and replayed (`replay.Replay`).
+        record: whether a CUDA device's steps are recorded and replayed (`cuda_graph.RecordedStep`).
         team: processes that share the tiles out.
     """
 
@@ -174,8 +174,8 @@ class Engine:
     def style_distance(self, picture: Tensor, guide: Guide) -> float:
         """How far a picture's region is from its style: 0 is the style itself.
 
-        The square root of `losses.relative_style_loss`, averaged over the encoder's style layers,
-        and over the region's styles by their weights.
+        `losses.style_distance` at the encoder's style layers, averaged over the region's styles by
+        their weights.
         """
         tiling = self._tiling(picture)
         maker = self._maker(tiling)
@@ -194,18 +194,13 @@ class Engine:
         wanted = maker.grams(
             {(key, number): (style, [*masks]) for number, style in enumerate(guide.styles)}
         )
-        distances, weights = [], []
-        for number, style in enumerate(guide.styles):
-            grams = wanted[key, number]
-            distances += [
-                losses.relative_style_loss(painted[layer], gram).sqrt()
-                for layer, gram in grams.items()
-            ]
-            weights += [style.weight / max(1, len(grams))] * len(grams)
-        if not sum(weights):
-            return math.nan
-        stacked = torch.stack(distances)
-        return float((stacked * stacked.new_tensor(weights)).sum() / sum(weights))
+        found = [
+            (style.weight, float(losses.style_distance(painted, wanted[key, number])))
+            for number, style in enumerate(guide.styles)
+        ]
+        known = [(weight, distance) for weight, distance in found if not math.isnan(distance)]
+        total = sum(weight for weight, _ in known)
+        return sum(weight * distance for weight, distance in known) / total if total else math.nan
 
     def _shares(self, scales: int) -> list[int]:
         weights = [1.6 ** (scales - 1 - index) for index in range(scales)]
@@ -339,7 +334,7 @@ class Engine:
                 progress(work.curve[-1])
 
         replayed = have.record and tiling.side is None and have.team.size == 1
-        step = Replay(advance, painted.device) if replayed else advance
+        step = RecordedStep(advance, painted.device) if replayed else advance
         arrivals = Arrivals(values, arrived)
         for iteration in range(scale.iterations):
             step()

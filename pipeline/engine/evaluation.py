@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.engine import layer_sums, losses
 from pipeline.engine.features import Part, add_to, deepest_of, parts
-from pipeline.engine.layer_sums import Key, Reading
+from pipeline.engine.layer_sums import Key, LayerQuery
 from pipeline.engine.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -60,16 +60,16 @@ def whole_evaluation(comparison: Comparison, start: Tensor) -> Evaluate:
             for values out of range.
     """
     encoder = comparison.encoder
-    wanted = Wanted.of(comparison)
-    readings = whole_readings(wanted, comparison)
+    wanted = LayerMasks.of(comparison)
+    queries = whole_queries(wanted, comparison)
     layouts = layouts_of(comparison)
     zero = comparison.mask.new_zeros(())
 
     def terms(painted: Tensor) -> Tensor:
         shown = comparison.content + comparison.mask * (painted - comparison.content)
         sums = Sums()
-        pictures = encoder.pyramid(shown, max(readings, default=0) + 1)
-        for level, taken in readings.items():
+        pictures = encoder.pyramid(shown, max(queries, default=0) + 1)
+        for level, taken in queries.items():
             read_layers(
                 encoder.encoder, encoder.encoder.normalise(pictures[level]), taken, level, sums
             )
@@ -89,7 +89,7 @@ def whole_evaluation(comparison: Comparison, start: Tensor) -> Evaluate:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LayerMasks:
     """What the losses want of the layers.
 
     Attributes:
@@ -104,7 +104,7 @@ class Wanted:
     names: Mapping[int, Sequence[str]]
 
     @staticmethod
-    def of(comparison: Comparison) -> "Wanted":
+    def of(comparison: Comparison) -> "LayerMasks":
         """What a comparison wants."""
         sizes = comparison.encoder.sizes(*comparison.content.shape[2:])
         targets = [target for found in comparison.targets for target in found]
@@ -136,25 +136,25 @@ class Wanted:
                 for layer in targets[0].content_factors
             }
         names = comparison.encoder.by_level({**gram_masks, **content_masks})
-        return Wanted(gram_masks, content_masks, names)
+        return LayerMasks(gram_masks, content_masks, names)
 
-    def readings(
+    def queries(
         self,
         part: Part,
         layers: Sequence[Layer],
         contents: Mapping[Layer, Tensor],
         values: bool = True,
-    ) -> dict[str, Reading]:
+    ) -> dict[str, LayerQuery]:
         """What is taken from each layer of a part, by the layer's name.
 
         Args:
             part: of a level.
             layers: of that level.
             contents: layer to the content's features there; without them no content sums.
-            values: as `Reading.values`.
+            values: as `LayerQuery.values`.
         """
         return {
-            layer.name: Reading(
+            layer.name: LayerQuery(
                 {
                     key: part.units(mask, layer.name)
                     for key, mask in self.gram_masks.get(layer, {}).items()
@@ -171,7 +171,7 @@ class Wanted:
         }
 
 
-def whole_readings(wanted: Wanted, comparison: Comparison) -> dict[int, dict[str, Reading]]:
+def whole_queries(wanted: LayerMasks, comparison: Comparison) -> dict[int, dict[str, LayerQuery]]:
     """What is taken from the layers of each level, as a whole."""
     height, width = comparison.content.shape[2:]
     encoder = comparison.encoder.encoder
@@ -180,14 +180,14 @@ def whole_readings(wanted: Wanted, comparison: Comparison) -> dict[int, dict[str
         deepest = deepest_of(encoder, names)
         (part,) = parts(encoder, height >> level, width >> level, deepest, None)
         layers = [Layer(name, level) for name in names]
-        found[level] = wanted.readings(part, layers, comparison.kept)
+        found[level] = wanted.queries(part, layers, comparison.kept)
     return found
 
 
 def read_layers(
     encoder: Encoder,
     features: Tensor,
-    taken: Mapping[str, Reading],
+    taken: Mapping[str, LayerQuery],
     level: int,
     sums: Sums,
     start: int = 0,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine import layer_sums
-from pipeline.engine.layer_sums import Key, Reading
+from pipeline.engine.layer_sums import Key, LayerQuery
 from pipeline.engine.tiles import Tile, grid, halo, total_stride
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -138,7 +138,7 @@ def gram_sums(
     for part, found in tile_features(encoder, picture, [*masks], side):
         for layer, features in found.items():
             units = {key: part.units(mask, layer.name) for key, mask in masks[layer].items()}
-            add_to(sums, layer, layer_sums.read(features, Reading(units))[1])
+            add_to(sums, layer, layer_sums.read(features, LayerQuery(units))[1])
     return sums
 
 

@@ -81,7 +81,7 @@ def _first_to_last(flat: Tensor, count: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerQuery:
     """What is taken from one layer.
 
     Attributes:
@@ -97,46 +97,46 @@ class Reading:
     values: bool = True
 
 
-def read(features: Tensor, reading: Reading) -> tuple[Tensor, dict[Key, Tensor], dict[Key, Tensor]]:
+def read(
+    features: Tensor, query: LayerQuery
+) -> tuple[Tensor, dict[Key, Tensor], dict[Key, Tensor]]:
     """Take the sums from a layer.
 
     Args:
         features: (B, N, H, W); a region may lie in any of the pictures.
-        reading: what to take.
+        query: what to take.
 
     Returns:
         The features, for the next layers; with them the sums' gradients find their way back in a
-        single pass over the layer. For each of ``reading.grams`` the Gram sum
-        ``sum_k m_k F_ik F_jk``, (N, N); for each of ``reading.masks`` the content sum
+        single pass over the layer. For each of ``query.grams`` the Gram sum
+        ``sum_k m_k F_ik F_jk``, (N, N); for each of ``query.masks`` the content sum
         ``sum_ik m_k (F_ik - P_ik)^2``, a scalar (Gatys et al. 2016, eq. 1 and 3, without their
         factors). The sums are float32, or float64 for such features.
     """
-    out = _Read.apply(features, reading)
-    count = len(reading.grams)
-    grams = dict(zip(reading.grams, out[1 : 1 + count], strict=True))
+    out = _Read.apply(features, query)
+    count = len(query.grams)
+    grams = dict(zip(query.grams, out[1 : 1 + count], strict=True))
     # Without content features there is no content sum.
-    contents = dict(zip(reading.masks, out[1 + count :], strict=bool(out[1 + count :])))
+    contents = dict(zip(query.masks, out[1 + count :], strict=bool(out[1 + count :])))
     return out[0], grams, contents
 
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, reading: Reading) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, features: Tensor, query: LayerQuery) -> tuple[Tensor, ...]:
         rows = _rows(features)
         exact = torch.promote_types(features.dtype, torch.float32)
         channels = features.shape[1]
-        if reading.values:
-            grams = [_outer(chosen.of(rows)) for chosen in reading.grams.values()]
+        if query.values:
+            grams = [_outer(chosen.of(rows)) for chosen in query.grams.values()]
         else:
             empty = rows.new_zeros((), dtype=exact).expand(channels, channels)
-            grams = [empty.clone() for _ in reading.grams]
+            grams = [empty.clone() for _ in query.grams]
         contents = []
-        if reading.content is not None:
-            squared = (features - reading.content).to(exact).square().sum(1, keepdim=True)
-            contents = [
-                (squared if m is None else squared * m).sum() for m in reading.masks.values()
-            ]
-        ctx.reading = reading
+        if query.content is not None:
+            squared = (features - query.content).to(exact).square().sum(1, keepdim=True)
+            contents = [(squared if m is None else squared * m).sum() for m in query.masks.values()]
+        ctx.query = query
         ctx.save_for_backward(features)
         # `view_as` would change the stride of the batch, by which libraries tell the layout.
         return features.detach(), *grams, *contents
@@ -145,10 +145,10 @@ class _Read(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor | None, *sums: Tensor) -> tuple[Tensor, None]:
         (features,) = ctx.saved_tensors
-        reading = ctx.reading
+        query = ctx.query
         rows = _rows(features)
         total = None
-        for chosen, upstream in zip(reading.grams.values(), sums, strict=False):
+        for chosen, upstream in zip(query.grams.values(), sums, strict=False):
             # d sum(dG * G) / dF_k = m_k (dG + dG^T) F_k.
             share = chosen.of(rows) @ (upstream + upstream.T).to(rows.dtype)
             if total is None and chosen.index is None:
@@ -158,19 +158,19 @@ class _Read(torch.autograd.Function):
             chosen.add(total, share)
         total = torch.zeros_like(rows) if total is None else total
         found = _picture(total, features)
-        if reading.content is not None:
-            found = found + _content_gradient(features, reading, sums[len(reading.grams) :])
+        if query.content is not None:
+            found = found + _content_gradient(features, query, sums[len(query.grams) :])
         # What comes from deeper layers may be used elsewhere, too: it is not changed in place.
         return found if gradient is None else found.add_(gradient), None
 
 
-def _content_gradient(features: Tensor, reading: Reading, sums: Sequence[Tensor]) -> Tensor:
+def _content_gradient(features: Tensor, query: LayerQuery, sums: Sequence[Tensor]) -> Tensor:
     weight: Tensor | float = 0.0
-    for mask, upstream in zip(reading.masks.values(), sums, strict=True):
+    for mask, upstream in zip(query.masks.values(), sums, strict=True):
         weight = weight + 2 * (upstream if mask is None else upstream * mask)
     assert isinstance(weight, Tensor)
-    assert reading.content is not None
-    return (features - reading.content) * weight.to(features.dtype)
+    assert query.content is not None
+    return (features - query.content) * weight.to(features.dtype)
 
 
 def _rows(features: Tensor) -> Tensor:

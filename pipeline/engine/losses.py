@@ -3,9 +3,13 @@
 Shapes: B batch, C or N channels, H W height and width, M = H*W units.
 """
 
+import math
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
+from pipeline.networks.pyramid import Layer
 from pipeline.pictures.color import luminance
 
 #: Cells along the longer side on which `layout_loss` compares light and dark.
@@ -95,6 +99,28 @@ def relative_style_loss(gram: Tensor, target: Tensor) -> Tensor:
     the encoder and layer.
     """
     return (gram - target).square().sum() / target.square().sum().clamp_min(1e-12)
+
+
+def style_distance(grams: Mapping[Layer, Tensor], style: Mapping[Layer, Tensor]) -> Tensor:
+    """How far a region is from a style: 0 is the style itself, about 1 is unrelated.
+
+    The mean over layers of ``sqrt(sum_ij (G_ij - A_ij)^2 / sum_ij A_ij^2)``, the Frobenius distance
+    of the Gram matrices of Gatys et al. 2016 (eq. 3-4) as a share of the style's own. The paper
+    squares it and divides by the layer's size, which no two layers or encoders have in common.
+
+    Args:
+        grams: of the region, (N, N) by layer.
+        style: of the style picture, likewise.
+
+    Returns:
+        A scalar, at least 0; NaN where they have no layer in common.
+    """
+    distances = [
+        relative_style_loss(gram, style[layer]).sqrt()
+        for layer, gram in grams.items()
+        if layer in style
+    ]
+    return torch.stack(distances).mean() if distances else torch.tensor(math.nan)
 
 
 def total_variation(picture: Tensor, mask: Tensor | None = None) -> Tensor:

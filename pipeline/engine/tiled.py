@@ -7,8 +7,9 @@ loss, not of the tiles' own, so neither seams nor shifts of style can arise, and
 features are held in memory.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +20,7 @@ from pipeline.engine.evaluation import (
     RANGE_WEIGHT,
     Comparison,
     Evaluate,
-    Wanted,
+    LayerMasks,
     feature_terms,
     layout_terms,
     layouts_of,
@@ -27,7 +28,7 @@ from pipeline.engine.evaluation import (
     with_range_penalty,
 )
 from pipeline.engine.features import Part, parts
-from pipeline.engine.layer_sums import Reading
+from pipeline.engine.layer_sums import LayerQuery
 from pipeline.engine.objective import Sums, content_terms
 from pipeline.engine.tiles import Tiling
 from pipeline.networks.encoder import Encoder
@@ -55,7 +56,7 @@ def tiled_evaluation(
         tiling: how the picture is cut.
         team: processes that share the tiles out.
     """
-    wanted = Wanted.of(comparison)
+    wanted = LayerMasks.of(comparison)
     height, width = comparison.content.shape[2:]
     plans = [
         plan_of(comparison, wanted, level, (height >> level, width >> level), tiling, team)
@@ -125,7 +126,7 @@ class Plan:
     """
 
     encoder: Encoder
-    wanted: Wanted
+    wanted: LayerMasks
     level: int
     size: tuple[int, int]
     team: Team
@@ -135,37 +136,46 @@ class Plan:
     border: str
     tiles: Sequence[Part]
     kept: Mapping[Layer, Tensor]
-    _readings: dict[tuple[int, bool], dict[str, Reading]] = field(default_factory=dict)
+    _found: dict[Hashable, dict[str, LayerQuery]] = field(default_factory=dict)
 
-    def readings(
+    def queries(
         self, number: int, contents: Mapping[Layer, Tensor], values: bool
-    ) -> dict[str, Reading]:
+    ) -> dict[str, LayerQuery]:
         """What is taken from the first layers of a tile, by the layers' names.
-
-        Finding a mask's units makes the process wait for the device, and masks never change; so on
-        a device they are found once.
 
         Args:
             number: of the tile.
-            contents, values: as `Wanted.readings`.
+            contents, values: as `LayerMasks.queries`.
         """
-        part = self.tiles[number]
-        if self.encoder.mean.device.type == "cpu":
-            return self.wanted.readings(part, self.first, contents, values)
-        if (number, values) not in self._readings:
-            self._readings[number, values] = self.wanted.readings(
-                part, self.first, contents, values
-            )
+        found = self._once(
+            (number, values),
+            lambda: self.wanted.queries(self.tiles[number], self.first, contents, values),
+        )
         return {
-            layer.name: Reading(found.grams, contents.get(layer), found.masks, found.values)
+            layer.name: dataclasses.replace(found[layer.name], content=contents.get(layer))
             for layer in self.first
-            for found in [self._readings[number, values][layer.name]]
         }
+
+    def whole_queries(self) -> dict[str, LayerQuery]:
+        """What is taken from the other layers, by their names."""
+        (part,) = parts(self.encoder, *self.size, self.border, None)
+        return self._once("whole", lambda: self.wanted.queries(part, self.others, self.kept))
+
+    def _once(
+        self, key: Hashable, make: Callable[[], dict[str, LayerQuery]]
+    ) -> dict[str, LayerQuery]:
+        # Finding a mask's units makes the process wait for a device, and masks never change. On a
+        # CPU nothing waits, and memory counts.
+        if self.encoder.mean.device.type == "cpu":
+            return make()
+        if key not in self._found:
+            self._found[key] = make()
+        return self._found[key]
 
 
 def plan_of(
     comparison: Comparison,
-    wanted: Wanted,
+    wanted: LayerMasks,
     level: int,
     size: tuple[int, int],
     tiling: Tiling,
@@ -226,14 +236,14 @@ class _Level:
         """Add up the Gram sums of the first layers."""
         plan = self._plan
         for number, part in enumerate(plan.tiles):
-            taken = plan.readings(number, {}, values=True)
+            taken = plan.queries(number, {}, values=True)
             features = self._read(self._cut(part.tile.seen), taken, self._sums)
             if plan.others:
                 self._boundary = part.put(features, plan.border, self._boundary)
         for gram in self.grams():
             gram.requires_grad_()
 
-    def _read(self, picture: Tensor, taken: Mapping[str, Reading], sums: Sums) -> Tensor:
+    def _read(self, picture: Tensor, taken: Mapping[str, LayerQuery], sums: Sums) -> Tensor:
         plan = self._plan
         features = plan.encoder.normalise(picture)
         return read_layers(plan.encoder, features, taken, plan.level, sums, 0, plan.stop)
@@ -245,8 +255,7 @@ class _Level:
         if self._boundary is None:
             return
         self._boundary.requires_grad_()
-        (part,) = parts(plan.encoder, *plan.size, plan.border, None)
-        taken = plan.wanted.readings(part, plan.others, plan.kept)
+        taken = plan.whole_queries()
         read_layers(plan.encoder, self._boundary, taken, plan.level, sums, plan.stop, None)
 
     def gradient(self, content_loss: Callable[[Sums], Tensor]) -> tuple[Tensor, Tensor]:
@@ -282,7 +291,7 @@ class _Level:
             content = content + share.detach()
         return total, content
 
-    def _again(self, number: int) -> dict[str, Reading]:
+    def _again(self, number: int) -> dict[str, LayerQuery]:
         """Readings for the second time: gradients of Gram sums, and content sums."""
         plan = self._plan
         names = [layer.name for layer in plan.first if layer in plan.wanted.content_masks]
@@ -292,7 +301,7 @@ class _Level:
                 seen = plan.tiles[number].tile.seen
                 found = plan.encoder(seen.cut(self._content), names)
             contents = {Layer(name, plan.level): features for name, features in found.items()}
-        return plan.readings(number, contents, values=False)
+        return plan.queries(number, contents, values=False)
 
 
 def _part_shown(comparison: Comparison, painted: Tensor, box: Box) -> Tensor:
@@ -367,7 +376,7 @@ def _pixel_terms_by_bands(
     return torch.stack([layout, none, goal.tv_weight * variation], dim=1)
 
 
-def _content_pictures(comparison: Comparison, wanted: Wanted) -> dict[int, Tensor]:
+def _content_pictures(comparison: Comparison, wanted: LayerMasks) -> dict[int, Tensor]:
     """The content on each level where features of it are computed again for every tile."""
     again = [layer for layer in wanted.content_masks if layer not in comparison.kept]
     levels = comparison.encoder.by_level(again)

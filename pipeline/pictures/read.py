@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline import gallery
 from pipeline.errors import UserError, did_you_mean, nearest
+from pipeline.pictures.resize import fitted_size
 from pipeline.pictures.strips import strips
 from pipeline.request import Shape
 
@@ -27,7 +28,7 @@ SMALLEST_SIDE = 16
 MOST_PIXELS = 16384**2
 
 #: Pictures held in memory, by the names that stand for their paths.
-Held = Mapping[str, Image.Image]
+InMemory = Mapping[str, Image.Image]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Photograph:
 
 
 def content_picture(
-    source: str, size: int | None, folder: Path, held: Held | None = None
+    source: str, size: int | None, folder: Path, in_memory: InMemory | None = None
 ) -> Photograph:
     """Read the photograph to repaint.
 
@@ -52,12 +53,12 @@ def content_picture(
         source: a path, tried relative to ``folder``, or one of `SAMPLES`.
         size: bound of the long side in pixels; smaller pictures are not enlarged. None: no bound.
         folder: where relative paths start.
-        held: pictures in memory, by name.
+        in_memory: pictures in memory, by name.
 
     Raises:
         UserError: not found, not a picture, or under `SMALLEST_SIDE` pixels on a side.
     """
-    picture = _content(source, folder, held or {})
+    picture = _content(source, folder, in_memory or {})
     fitted = fit(picture, size or max(picture.size), source)
     return Photograph(array_to_tensor(np.asarray(fitted)), picture.size)
 
@@ -91,9 +92,9 @@ def content_files(source: str, folder: Path) -> list[str] | None:
     return pictures
 
 
-def _content(source: str, folder: Path, held: Held) -> Image.Image:
-    if source in held:
-        return held[source]
+def _content(source: str, folder: Path, in_memory: InMemory) -> Image.Image:
+    if source in in_memory:
+        return in_memory[source]
     path = folder / Path(source).expanduser()
     if not path.exists() and source in SAMPLES:
         return _sample(source)
@@ -106,7 +107,7 @@ def style_picture(
     source: str,
     size: int,
     folder: Path,
-    held: Held | None = None,
+    in_memory: InMemory | None = None,
     *,
     scale: float = 1.0,
     crop: Shape | None = None,
@@ -117,7 +118,7 @@ def style_picture(
     Arguments and errors as for `content_picture`; a gallery name may omit ``.jpg``.
 
     Args:
-        source, folder, held: as there.
+        source, folder, in_memory: as there.
         size: bound of the long side in pixels; smaller pictures are not enlarged.
         scale: enlarges the picture, and so its brushwork, beyond ``size``.
         crop: the box of it to use, cut before it is made to fit.
@@ -126,7 +127,7 @@ def style_picture(
     Returns:
         (1, 3, h, w), sRGB in [0, 1].
     """
-    picture = (held or {}).get(source)
+    picture = (in_memory or {}).get(source)
     if picture is None and source in SAMPLES and not (folder / source).exists():
         picture = _sample(source)
     picture = picture or open_picture(find_style(source, folder, what))
@@ -154,13 +155,13 @@ def _pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, in
     return box
 
 
-def open_labels(source: str, folder: Path, held: Held | None = None) -> Image.Image:
+def open_labels(source: str, folder: Path, in_memory: InMemory | None = None) -> Image.Image:
     """A mask or label map with its own mode: its values are no colours to be converted.
 
     Arguments and errors as `content_picture`.
     """
-    if held and source in held:
-        return held[source]
+    if in_memory and source in in_memory:
+        return in_memory[source]
     path = folder / Path(source).expanduser()
     if not path.exists():
         raise UserError(_not_found("mask", source, folder, (), ""))
@@ -242,8 +243,7 @@ def fit(picture: Image.Image, size: int, name: str) -> Image.Image:
         UserError: a side is under `SMALLEST_SIDE` pixels, before or after; ``name`` says whose.
     """
     width, height = picture.size
-    scale = min(1.0, size / max(width, height))
-    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    new = fitted_size((width, height), size)
     if min(new) < SMALLEST_SIDE:
         at = "" if new == (width, height) else f", {new[0]}x{new[1]} at size={size}"
         raise UserError(

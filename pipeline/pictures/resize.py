@@ -24,3 +24,18 @@ def resize(picture: Tensor, size: Sequence[int]) -> Tensor:
 
 def _reduce(picture: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(picture, tuple(size), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def fitted_size(size: Sequence[int], longest: int, enlarge: bool = False) -> tuple[int, int]:
+    """The sides of a picture that is made to fit into a square, in the order given.
+
+    Args:
+        size: its sides in pixels.
+        longest: of the new sides, in pixels; each has at least one.
+        enlarge: whether smaller pictures grow.
+    """
+    scale = longest / max(size)
+    if not enlarge:
+        scale = min(1.0, scale)
+    first, second = (max(1, round(side * scale)) for side in size)
+    return first, second

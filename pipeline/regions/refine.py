@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.pictures.resize import fitted_size
+
 #: Probabilities above the second and below the first are certain for `colour_models`.
 UNCERTAIN = (0.15, 0.85)
 _COLOUR_MODEL_ROUNDS = 3
@@ -32,8 +34,7 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
         pixel. As given, too, where nothing is certainly inside or outside.
     """
     low, high = UNCERTAIN
-    scale = min(1.0, longest / max(picture.shape[2:]))
-    size = [max(1, round(side * scale)) for side in picture.shape[2:]]
+    size = fitted_size(picture.shape[2:], longest)
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     inside = F.interpolate(probability, size, mode="bilinear")[0, 0].cpu().numpy()
     bgr = (small[0].flip(0) * 255).round().clamp(0, 255).byte().permute(1, 2, 0)

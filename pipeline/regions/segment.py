@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.pictures.resize import fitted_size
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import VOC_CLASSES
 from pipeline.regions.refine import Lines, colour_models, enlarged_rows, guided_filter, guided_lines
@@ -176,11 +177,11 @@ def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Te
 
 
 def _at_size(picture: Tensor, size: int) -> Tensor:
-    scale = size / max(picture.shape[2:])
-    if scale == 1:
+    longest = max(picture.shape[2:])
+    if longest == size:
         return picture
-    sides = [max(1, round(side * scale)) for side in picture.shape[2:]]
-    return F.interpolate(picture, sides, mode="bilinear", antialias=scale < 1)
+    sides = fitted_size(picture.shape[2:], size, enlarge=True)
+    return F.interpolate(picture, sides, mode="bilinear", antialias=size < longest)
 
 
 def _probabilities(segmenter: nn.Module, seen: Tensor, picture: Tensor, mirror: bool) -> Tensor:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pipeline.pictures.read import tensor_to_array
+from pipeline.pictures.resize import fitted_size
 from pipeline.regions.label_map import voc_palette
 from pipeline.regions.names import VOC_CLASSES
 
@@ -55,10 +56,9 @@ def draw_overlay(content: Tensor, masks: Mapping[str, Tensor]) -> Image.Image:
 
 def _small(picture: Tensor) -> Tensor:
     """A picture or mask at a long side of at most `LARGEST_SHOWN` pixels."""
-    scale = LARGEST_SHOWN / max(picture.shape[2:])
-    if scale >= 1:
+    size = fitted_size(picture.shape[2:], LARGEST_SHOWN)
+    if size == tuple(picture.shape[2:]):
         return picture
-    size = [max(1, round(side * scale)) for side in picture.shape[2:]]
     return F.interpolate(picture, size, mode="bilinear", antialias=True)
 
 

@@ -1,4 +1,4 @@
-"""Replay: steps that are recorded once on CUDA and then started as a whole.
+"""RecordedStep: steps that are recorded once on CUDA and then started as a whole.
 
 An iteration is hundreds of small kernels; started one by one from Python, a fast device waits for
 them most of the time. A recorded step (a CUDA graph) is started by one call.
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WARM_UP = 3
 
 
-class Replay:
+class RecordedStep:
     """A step that is carried out again and again.
 
     The first `WARM_UP` calls carry it out, the next one records it, and from then on it is

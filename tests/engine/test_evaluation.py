@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torchvision import models
 
 from pipeline.engine import losses
-from pipeline.engine.evaluation import Comparison, Wanted, whole_evaluation, whole_readings
+from pipeline.engine.evaluation import Comparison, LayerMasks, whole_evaluation, whole_queries
 from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.engine.optimizers import PictureLBFGS
 from pipeline.engine.targets import TargetMaker
@@ -234,8 +234,8 @@ def test_an_iteration_stays_on_its_device(
 ) -> None:
     content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
     compared = comparison(vgg(), ["relu1_1", "relu2_1"], content, [guides] * count, mask, kind=kind)
-    taken = to_meta(whole_readings(Wanted.of(compared), compared))
-    monkeypatch.setattr("pipeline.engine.evaluation.whole_readings", lambda *_: taken)
+    taken = to_meta(whole_queries(LayerMasks.of(compared), compared))
+    monkeypatch.setattr("pipeline.engine.evaluation.whole_queries", lambda *_: taken)
     there = to_meta(compared)
     there.encoder.to("meta")
     evaluate = whole_evaluation(there, content.to("meta"))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine import losses
-from pipeline.engine.layer_sums import Reading, read, units
+from pipeline.engine.layer_sums import LayerQuery, read, units
 
 REGION = (0, 0)
 
@@ -26,10 +26,10 @@ def masks() -> list[Tensor | None]:
     return [soft, small, None]
 
 
-def reading(features: Tensor, masks: list[Tensor | None]) -> Reading:
+def query(features: Tensor, masks: list[Tensor | None]) -> LayerQuery:
     keyed = {(0, k): mask for k, mask in enumerate(masks)}
     grams = {key: units(mask, features.dtype) for key, mask in keyed.items()}
-    return Reading(grams, features.flip(3), keyed)
+    return LayerQuery(grams, features.flip(3), keyed)
 
 
 def test_by_hand() -> None:
@@ -39,7 +39,7 @@ def test_by_hand() -> None:
     content = torch.tensor([[[[1.0, 0.0, 3.0]], [[0.0, 1.0, 3.0]]]])
     shown, grams, contents = read(
         features,
-        Reading({REGION: units(mask, torch.float32)}, content, {REGION: mask, (0, 1): None}),
+        LayerQuery({REGION: units(mask, torch.float32)}, content, {REGION: mask, (0, 1): None}),
     )
     assert torch.equal(shown, features)
     torch.testing.assert_close(grams[REGION], torch.tensor([[5.5, 1.5], [1.5, 0.5]]))
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
 
 
 def test_sums_are_those_of_the_losses(features: Tensor, masks: list[Tensor | None]) -> None:
-    _, grams, contents = read(features, reading(features, masks))
+    _, grams, contents = read(features, query(features, masks))
     for mask, gram, content in zip(masks, grams.values(), contents.values(), strict=True):
         area = features[0, 0].numel() if mask is None else mask.sum()
         torch.testing.assert_close(gram / area, losses.gram_matrix(features, mask))
@@ -59,7 +59,7 @@ def test_sums_are_those_of_the_losses(features: Tensor, masks: list[Tensor | Non
 def test_gradients(
     features: Tensor, masks: list[Tensor | None], layout: torch.memory_format
 ) -> None:
-    taken = reading(features, masks)
+    taken = query(features, masks)
     features = features.contiguous(memory_format=layout).requires_grad_()
 
     def everything(given: Tensor) -> tuple[Tensor, ...]:
@@ -70,12 +70,12 @@ def test_gradients(
 
 
 def test_without_values_gradients_stay(features: Tensor, masks: list[Tensor | None]) -> None:
-    taken = reading(features, masks).grams
+    taken = query(features, masks).grams
     upstream = [torch.rand(5, 5, dtype=torch.float64) for _ in masks]
     found = []
     for values in (True, False):
         given = features.clone().requires_grad_()
-        _, grams, _ = read(given, Reading(taken, values=values))
+        _, grams, _ = read(given, LayerQuery(taken, values=values))
         found += torch.autograd.grad([*grams.values()], given, upstream)
         assert bool(grams[REGION].any()) == values
     assert torch.equal(*found)
@@ -84,8 +84,8 @@ def test_without_values_gradients_stay(features: Tensor, masks: list[Tensor | No
 def test_half_precision_is_near(features: Tensor, masks: list[Tensor | None]) -> None:
     large = features.repeat(1, 1, 20, 20).float()
     wide = [None if mask is None else mask.repeat(1, 1, 20, 20).float() for mask in masks]
-    exact = read(large, reading(large, wide))
-    half = read(large.bfloat16(), reading(large.bfloat16(), wide))
+    exact = read(large, query(large, wide))
+    half = read(large.bfloat16(), query(large.bfloat16(), wide))
     pairs = [(exact[k][key], half[k][key]) for k in (1, 2) for key in exact[1]]
     for expected, found in pairs:
         assert found.dtype == torch.float32
@@ -97,13 +97,13 @@ def test_a_small_region_in_half_precision() -> None:
     mask = torch.zeros(1, 1, 3, 4)
     mask[..., 1, 1:3] = 1
     for wanted in (mask, torch.zeros_like(mask)):
-        _, grams, _ = read(features, Reading({REGION: units(wanted, torch.bfloat16)}))
+        _, grams, _ = read(features, LayerQuery({REGION: units(wanted, torch.bfloat16)}))
         assert torch.equal(grams[REGION], wanted.sum() * torch.ones(2, 2))
 
 
 def test_features_keep_their_layout() -> None:
     features = torch.rand(1, 4, 6, 8).contiguous(memory_format=torch.channels_last)
-    taken = Reading({REGION: units(None, torch.float32)})
+    taken = LayerQuery({REGION: units(None, torch.float32)})
     shown, grams, _ = read(features.requires_grad_(), taken)
     # A batch of one has a stride all the same; with another one convolutions copy their input.
     assert shown.stride() == features.stride()

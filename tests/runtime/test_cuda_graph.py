@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from pipeline.runtime.cuda_graph import WARM_UP, Arrivals, Replay
+from pipeline.runtime.cuda_graph import WARM_UP, Arrivals, RecordedStep
 
 
 def test_without_cuda_every_call_is_a_step() -> None:
     calls: list[int] = []
-    step = Replay(lambda: calls.append(1), torch.device("cpu"))
+    step = RecordedStep(lambda: calls.append(1), torch.device("cpu"))
     for _ in range(WARM_UP + 3):
         step()
     assert len(calls) == WARM_UP + 3
@@ -36,7 +36,7 @@ def test_recorded_steps_do_what_unrecorded_ones_do() -> None:
             picture.mul_(0.9).add_(picture.square(), alpha=0.1)
             values.copy_(picture.sum()[None])
 
-        step = Replay(advance, where) if recorded else advance
+        step = RecordedStep(advance, where) if recorded else advance
         arrivals = Arrivals(values, rows.append, ahead=2)
         for _ in range(20):
             step()
@@ -56,7 +56,7 @@ def test_a_step_that_cannot_be_recorded_goes_on(caplog: pytest.LogCaptureFixture
         number.add_(1)
         number.item()
 
-    step = Replay(advance, where)
+    step = RecordedStep(advance, where)
     for _ in range(WARM_UP + 3):
         step()
     assert number.item() == WARM_UP + 3
@@ -66,7 +66,7 @@ def test_a_step_that_cannot_be_recorded_goes_on(caplog: pytest.LogCaptureFixture
     # It refuses to while it believes that a step is being recorded.
     torch.cuda.empty_cache()
     number.zero_()
-    recorded = Replay(lambda: torch.add(number, 1, out=number), where)
+    recorded = RecordedStep(lambda: torch.add(number, 1, out=number), where)
     for _ in range(WARM_UP + 3):
         recorded()
     assert number.item() == WARM_UP + 3

@@ -361,7 +361,8 @@ MISTAKES: dict[str, tuple[str, str, str, Callable[[Any], Any], str]] = {
     "value": ("engine.optimizers", "PictureLBFGS", "step", _ask_for_value, "not recorded"),
     "mask_as_index": ("engine.optimizers", "PictureLBFGS", "step", _index_by_mask, "not recorded"),
     "list_uploaded": ("engine.optimizers", "PictureLBFGS", "step", _upload_list, "not recorded"),
-    "never_replayed": ("runtime.cuda_graph", "Replay", "__call__", _never_replay, "another result"),
+    "never_replayed":
+        ("runtime.cuda_graph", "RecordedStep", "__call__", _never_replay, "another result"),
 }  # fmt: skip
 
 
@@ -381,11 +382,11 @@ def planted(name: str) -> Facts:
 
 def watch_steps() -> None:
     """Tell what happens within a step from what does not, and one iteration from the next."""
-    from pipeline.runtime.cuda_graph import Arrivals, Replay
+    from pipeline.runtime.cuda_graph import Arrivals, RecordedStep
 
-    call, take = Replay.__call__, Arrivals.take
+    call, take = RecordedStep.__call__, Arrivals.take
 
-    def watched(self: Replay) -> None:
+    def watched(self: RecordedStep) -> None:
         device.in_step = True
         try:
             call(self)
@@ -396,7 +397,7 @@ def watch_steps() -> None:
         device.waits_until.append(sum(device.waits.values()))
         take(self)
 
-    Replay.__call__, Arrivals.take = watched, marked  # type: ignore[method-assign]
+    RecordedStep.__call__, Arrivals.take = watched, marked  # type: ignore[method-assign]
 
 
 def command(words: list[str]) -> Facts:
