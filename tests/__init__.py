@@ -1,5 +1,5 @@
 """The tests; their threads wait as those of the commands do, so that torch is not imported yet."""
 
-from pipeline.runtime.threads import wait_passively
+from pipeline.runtime.threads import choose_waiting
 
-wait_passively()
+choose_waiting()

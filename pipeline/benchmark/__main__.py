@@ -1,9 +1,9 @@
 """``python -m pipeline.benchmark``."""
 
-from pipeline.runtime.threads import wait_passively
+from pipeline.runtime.threads import choose_waiting
 
 if __name__ == "__main__":
-    wait_passively()
+    choose_waiting()
     # Only now, as it imports torch.
     from pipeline.benchmark.command import main
 

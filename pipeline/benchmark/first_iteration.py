@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pipeline.config.compose import compose_settings
 from pipeline.errors import fails_in_one_line
-from pipeline.runtime.threads import wait_passively
+from pipeline.runtime.threads import choose_waiting
 
 
 def main(words: list[str]) -> None:
     """The command; exits with 2 where the user has to put something right."""
     began = float(words[0])
-    wait_passively()
+    choose_waiting()
     with fails_in_one_line():
         settings = compose_settings(words[1:])
         # As in the command: composition comes first, then what imports torch.

@@ -24,7 +24,7 @@ def main() -> None:
 
     Exits with 0, 1 (a defect), 2 (the user can put it right) or 130 (Ctrl-C).
     """
-    threads.wait_passively()
+    threads.choose_waiting()
     register()
     # Hydra would print errors its own way and exit with 1; so they come here instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pipeline.compare.report import report
 from pipeline.errors import fails_in_one_line
-from pipeline.runtime.threads import wait_passively
+from pipeline.runtime.threads import choose_waiting
 
 
 def main(words: list[str] | None = None) -> None:
     """The command; exits with 2 where the user has to put something right."""
     # The measures import torch, later on.
-    wait_passively()
+    choose_waiting()
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.compare",
         description="Compare finished runs: report.html, contact_sheet.png and results.csv.",

@@ -36,7 +36,7 @@ def test_figures_compare_beside_with_alone(bench: Bench, monkeypatch: pytest.Mon
         (24, 4, 6),
     ]
     assert [figure.met for figure in found.figures] == [False, True, None]
-    assert found.samples["passive, beside a busy process"] == [6, 6]
+    assert found.samples["chosen, beside a busy process"] == [6, 6]
     # Twice each, and once that does not count; none is left.
     assert len(started) == 6
     assert all(process.poll() is not None for process in started)
@@ -44,7 +44,7 @@ def test_figures_compare_beside_with_alone(bench: Bench, monkeypatch: pytest.Mon
 
 def test_only_the_default_command_waits_as_the_library_would() -> None:
     ask = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
-    for code, expected in ((busy._PASSIVE, "PASSIVE"), (busy._DEFAULT, "None")):
+    for code, expected in ((busy._CHOSEN, "PASSIVE"), (busy._DEFAULT, "None")):
         # Instead of the command's run, its environment.
         stub = f"from pipeline.command import main as m\ndef start():\n    {ask}\nm.start = start\n"
         done = subprocess.run(
@@ -59,7 +59,7 @@ def test_only_the_default_command_waits_as_the_library_would() -> None:
 
 def test_a_command_that_fails_says_why() -> None:
     with pytest.raises(UserError, match="nowhere"):
-        busy._seconds(busy._PASSIVE, ["content=nowhere.jpg"])
+        busy._seconds(busy._CHOSEN, ["content=nowhere.jpg"])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The commands' threads wait passively, unless the user has said how they are to wait."""
+"""The commands' threads wait as suits the machine, unless the user has said how."""
 
 import os
 import subprocess
@@ -7,22 +7,29 @@ import sys
 import pytest
 
 from pipeline.config.compose import CONF
-from pipeline.runtime.threads import wait_passively
+from pipeline.runtime import threads
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "percent", "after"),
     [
-        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
-        ({"GOMP_SPINCOUNT": "1000"}, {"GOMP_SPINCOUNT": "1000"}),
+        ({}, 80.0, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}),
+        ({}, 10.0, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, 80.0, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ({"GOMP_SPINCOUNT": "1000"}, 80.0, {"GOMP_SPINCOUNT": "1000"}),
     ],
 )
-def test_a_users_policy_is_left_as_it_is(
-    before: dict[str, str], after: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_waiting_suits_the_machine_and_leaves_a_users_policy(
+    before: dict[str, str],
+    percent: float,
+    after: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # 80% of two cores are more than half a core, 10% are less.
+    monkeypatch.setattr(threads.psutil, "cpu_percent", lambda interval: percent)
+    monkeypatch.setattr(threads.psutil, "cpu_count", lambda: 2)
     monkeypatch.setattr(os, "environ", before)
-    wait_passively()
+    threads.choose_waiting()
     assert os.environ == after
 
 
@@ -37,7 +44,7 @@ def test_a_command_is_imported_before_torch(module: str) -> None:
     )
 
 
-def test_training_waits_passively_before_torch_is_imported() -> None:
+def test_training_chooses_before_torch_is_imported() -> None:
     code = """
 import os, sys
 import pipeline.training
