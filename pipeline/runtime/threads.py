@@ -32,4 +32,4 @@ def choose_waiting() -> None:
 def _is_busy() -> bool:
     """Whether other processes need cores now; this one sleeps meanwhile."""
     share = psutil.cpu_percent(interval=_WATCHED) / 100
-    return share * (psutil.cpu_count() or 1) >= _BUSY_CORES
+    return bool(share * (psutil.cpu_count() or 1) >= _BUSY_CORES)
