@@ -22,16 +22,10 @@ from pipeline.regions.masks import region_masks
 from pipeline.regions.segment import Segmentation
 from pipeline.request import Request
 from pipeline.results import loggers, write
+from pipeline.results import summary as summaries
 from pipeline.results.folder import all_or_nothing, check_folder, check_outputs
 from pipeline.results.result import Result
-from pipeline.results.summary import (
-    Clock,
-    describe_networks,
-    describe_regions,
-    describe_run,
-    peak_memory,
-)
-from pipeline.results.terminal import Bar, print_hint, print_regions, print_result
+from pipeline.results.terminal import Bar, print_outcome
 from pipeline.runtime import device, precision
 from pipeline.styles import StylePicture, look_inside, match, prepared_regions, within_regions
 
@@ -57,7 +51,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
     """
     check_folder(output)
     check_outputs(build.request(settings).files(start), output)
-    clock = Clock()
+    clock = summaries.Clock()
     with loggers.logger(settings.logger.name, output) as logger:
         with Bar("stylize") as bar:
             result = stylize(
@@ -70,11 +64,7 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
                     logger.show(pictures, steps)
             clock.note(result.summary)
             files.show(result.summary, logger.files)
-    if result.painted is None:
-        print_regions(result.regions, output)
-        print_hint(settings.content, result.regions)
-    else:
-        print_result(result.summary["regions"], output / "result.png", clock.seconds)
+    print_outcome(result, settings.content, output, clock.seconds)
     return result.summary
 
 
@@ -84,7 +74,7 @@ def stylize(
     *,
     in_memory: InMemory | None = None,
     overrides: Sequence[str] = (),
-    clock: Clock | None = None,
+    clock: summaries.Clock | None = None,
     bar: Bar | None = None,
     watch: Progress = lambda row: None,
 ) -> Result:
@@ -102,7 +92,7 @@ def stylize(
     Raises:
         UserError: the input cannot be used.
     """
-    clock, asked = clock or Clock(), build.request(settings)
+    clock, asked = clock or summaries.Clock(), build.request(settings)
     where = device.prepare(device.choose(settings.device))
     with clock.stage("read"):
         inputs = read_inputs(asked, build.bound(settings), start, in_memory)
@@ -119,14 +109,13 @@ def stylize(
             inputs.photograph.original,
         )
         wanted = region_masks([*styles], available, content, asked.regions)
-    used = {} if network is None else {"segmenter": network.source}
     encoder = build.load_encoder(settings, where, start) if styles else None
-    if encoder is not None:
-        used["encoder"] = encoder.source
-    summary = describe_run(
+    used = {"segmenter": network, "encoder": encoder}
+    summary = summaries.describe_run(
         settings.content, settings.method.name, fingerprint(settings), where, overrides
     )
-    summary |= {**describe_networks(used), "regions": describe_regions(shown | wanted)}
+    summary |= summaries.describe_networks({part: n.source for part, n in used.items() if n})
+    summary["regions"] = summaries.describe_regions(shown | wanted)
     log.info(summary["networks_hint"])
     result = Result(content, None, segmentation, shown, wanted, summary=summary)
     if encoder is not None:
@@ -147,7 +136,7 @@ def stylize(
                 bar.advance(row)
 
         result = _paint(settings, result, regions, encoder, inputs, clock, bar, advance)
-    summary["peak_memory_mib"] = round(peak_memory(where) / 2**20)
+    summary["peak_memory_mib"] = round(summaries.peak_memory(where) / 2**20)
     clock.note(summary)
     return result
 
@@ -175,7 +164,7 @@ def _paint(
     regions: list[Region],
     encoder: LoadedEncoder,
     inputs: Inputs,
-    clock: Clock,
+    clock: summaries.Clock,
     bar: Bar | None,
     progress: Progress,
 ) -> Result:

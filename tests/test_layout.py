@@ -77,7 +77,6 @@ TESTED_ELSEWHERE = {
 #: Test files of no one module, and what they test.
 OF_NO_MODULE = {
     "tests/compare/test_browser.py": "the report's page in a browser",
-    "tests/regions/test_shapes.py": "the shapes of pipeline.regions.custom",
     "tests/simulated_cuda/test_simulated_cuda.py": "everything, on a device that pretends",
     "tests/test_layout.py": "the imports",
     "tests/test_readme.py": "the READMEs",

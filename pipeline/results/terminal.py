@@ -20,6 +20,7 @@ from rich.table import Table
 
 from pipeline import gallery
 from pipeline.engine.progress import LossRow
+from pipeline.results.result import Result
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -75,6 +76,22 @@ class Bar:
             description=f"{row.stage}, 1/{row.scale} size" if row.scale > 1 else row.stage,
             loss=f"{row.total:.4f}",
         )
+
+
+def print_outcome(result: Result, content: str, output: Path, seconds: Mapping[str, float]) -> None:
+    """Print what a run has made, or, where nothing was painted, what to try next.
+
+    Args:
+        result: of the run.
+        content: path or name of the photograph.
+        output: folder of the run.
+        seconds: by stage.
+    """
+    if result.painted is None:
+        print_regions(result.regions, output)
+        print_hint(content, result.regions)
+    else:
+        print_result(result.summary["regions"], output / "result.png", seconds)
 
 
 def print_regions(shares: Mapping[str, float], output: Path) -> None:
