@@ -1,18 +1,21 @@
-"""Train the compact encoder to predict a VGG-19's relu1_1, relu2_1 and relu3_1.
+"""Train the compact encoder to predict a VGG-19's relu1_1 to relu5_1.
 
     python -m pipeline.training.encoder photos=[PHOTOS,PAINTINGS] teacher=FILE
 
 Feature distillation: the student (`pipeline.networks.compact_encoder`) sees random crops and is
 asked for the teacher's activations, each channel divided by its standard deviation over training
-crops. The learning rate falls to zero; a student taken from mid-schedule paints coloured speckles.
+crops. First the layers up to relu3_1 are trained; then, on these, which stay as they are, the
+deeper ones. The learning rate falls to zero; a student taken from mid-schedule paints coloured
+speckles.
 """
 
 import datetime
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import hydra
@@ -22,25 +25,23 @@ import torch.nn.functional as F
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights
-from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.config.compose import CONF
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
-from pipeline.networks.compact_encoder import LAYERS
+from pipeline.networks.compact_encoder import DEEP, LAYERS, SHALLOW
 from pipeline.networks.encoder import Encoder
 from pipeline.runtime import device as devices
 from pipeline.training import pictures
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_encoder import describe, evaluate, load_student
 from pipeline.training.export import export
+from pipeline.training.teacher import Teacher, load_teacher
 
 log = logging.getLogger(__name__)
 
 #: Every so many-th photograph is kept for validation.
 VALIDATION_EVERY = 20
-_LAST = 11  # VGG-19's relu3_1
 
 
 @dataclass
@@ -51,48 +52,24 @@ class Settings:
     paintings: list[str] = field(default_factory=list)
     painting_share: float = 0.15
     teacher: str = "official"
+    # A thin VGG-19 (`teacher.ThinVGG`) for relu4_1 and relu5_1, where the teacher lacks them.
+    deep_teacher: str | None = None
     output: str = str(weights.BUNDLED / "compact_encoder.safetensors")
+    checkpoint: str = "outputs/training/encoder.pth"
+    resume: bool = False
+    # A compact encoder whose layers up to relu3_1 are kept; only the deeper ones are trained.
+    start: str | None = None
     steps: int = 8000
+    deep_steps: int = 16000
     batch: int = 8
     crop: int = 112
+    deep_crop: int = 160
     learning_rate: float = 3e-3
     seed: int = 0
     device: str = "auto"
 
 
 ConfigStore.instance().store(name="training_encoder_schema", node=Settings)
-
-
-def load_teacher(source: str) -> Encoder:
-    """VGG-19 up to relu3_1: torchvision's (``official``) or a file with its key names.
-
-    Raises:
-        UserError: the weights cannot be had.
-    """
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    file = weights.official(url, may_download=True) if source == "official" else Path(source)
-    if file is None:
-        raise UserError(
-            f"torchvision's VGG-19 could not be downloaded; put {url} at "
-            f"{weights.cached_file(url)} or name a file with teacher=FILE"
-        )
-    features = make_layers(cfgs["E"])[: _LAST + 1]
-    state = weights.read_state_dict(file)
-    try:
-        features.load_state_dict(
-            {k.removeprefix("features."): v.float() for k, v in state.items() if _needed(k)}
-        )
-    except RuntimeError:
-        raise UserError(
-            f"{file} does not hold a VGG-19 up to relu3_1; its keys must be torchvision's "
-            f"(features.0.weight to features.{_LAST - 1}.bias)"
-        ) from None
-    teacher: Encoder = Encoder(features, padding="replicate").eval().requires_grad_(False)
-    return teacher
-
-
-def _needed(key: str) -> bool:
-    return key.startswith("features.") and int(key.split(".")[1]) <= _LAST
 
 
 class Crops:
@@ -145,20 +122,22 @@ class Crops:
         return np.ascontiguousarray(crop)
 
 
-def channel_scales(teacher: Encoder, batches: Iterator[Tensor]) -> dict[str, Tensor]:
+def channel_scales(
+    teacher: nn.Module, batches: Iterator[Tensor], layers: Collection[str] = LAYERS
+) -> dict[str, Tensor]:
     """Standard deviation of each of the teacher's channels, (1, N, 1, 1) a layer.
 
     Nearly dead channels would be blown up: no value is under a tenth of its layer's mean.
     """
-    sums = {layer: torch.zeros(2, 0) for layer in LAYERS}
+    sums = {layer: torch.zeros(2, 0) for layer in layers}
     count = 0
     for batch in batches:
         count += 1
-        for layer, features in teacher(batch, LAYERS).items():
+        for layer, features in teacher(batch, layers).items():
             moments = torch.stack([features.mean((0, 2, 3)), features.square().mean((0, 2, 3))])
             sums[layer] = moments if sums[layer].numel() == 0 else sums[layer] + moments
     scales = {}
-    for layer, (mean, square) in ((layer, sums[layer] / count) for layer in LAYERS):
+    for layer, (mean, square) in ((layer, sums[layer] / count) for layer in layers):
         deviation = (square - mean.square()).clamp_min(0).sqrt()
         scales[layer] = deviation.clamp_min(0.1 * float(deviation.mean())).view(1, -1, 1, 1)
     return scales
@@ -174,43 +153,112 @@ def initialise(features: nn.Sequential, seed: int) -> None:
             nn.init.zeros_(module.bias)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the training: some layers, on top of those trained before.
+
+    Attributes:
+        layers: that are trained, with everything between them and the layer before.
+        crop: side of the crops in pixels.
+        steps: how many.
+    """
+
+    layers: tuple[str, ...]
+    crop: int
+    steps: int
+
+
 def train(
     settings: Settings,
     photos: Sequence[pictures.Array],
     paintings: Sequence[pictures.Array],
-    teacher: Encoder,
+    teacher: Teacher,
+    checkpoint: Path | None = None,
 ) -> nn.Sequential:
-    """Train from random weights; the same settings and pictures give the same weights.
+    """Train from random weights, or from ``settings.start``.
+
+    The same settings and pictures give the same weights.
+
+    Args:
+        settings: of the command.
+        photos, paintings: HWC uint8 pictures.
+        teacher: what is predicted; of its layers only those that it has are trained.
+        checkpoint: written every twentieth of a stage, and read first if ``settings.resume``.
 
     Returns:
-        The student's layers, on the CPU, float32.
+        The student's layers, on the CPU, float32, up to the teacher's deepest.
     """
     device = devices.choose(settings.device)
     teacher.to(device).to(memory_format=torch.channels_last)
-    crops = Crops(photos, paintings, settings.painting_share, settings.crop, settings.seed)
-    with torch.no_grad():
-        scales = channel_scales(teacher, (crops.batch(16).to(device) for _ in range(20)))
     features = compact_encoder.features()
     initialise(features, settings.seed)
     # The padding that the bundled encoder was trained with, and its teacher.
     student = Encoder(features, padding="replicate")
+    deepest = student.index[teacher.layers[-1]]
+    student.features = student.features[: deepest + 1]
+    if settings.start is not None:
+        _keep_shallow(student, Path(settings.start))
     student.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(student.parameters(), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.15
+    shallow = Stage(SHALLOW, settings.crop, settings.steps)
+    deep = Stage(
+        tuple(layer for layer in DEEP if layer in teacher.layers),
+        settings.deep_crop,
+        settings.deep_steps,
     )
-    start, running = time.monotonic(), dict.fromkeys(LAYERS, 0.0)
-    every = max(1, settings.steps // 60)
-    for step in range(1, settings.steps + 1):
+    for stage in (shallow, deep):
+        if stage.layers and not (stage is shallow and settings.start):
+            _train_stage(stage, student, settings, photos, paintings, teacher, checkpoint)
+    return nn.Sequential(*student.features).cpu().to(memory_format=torch.contiguous_format)
+
+
+def _keep_shallow(student: Encoder, file: Path) -> None:
+    """Fill the layers up to relu3_1."""
+    last = student.index[SHALLOW[-1]]
+    state = weights.read_state_dict(file)
+    try:
+        student.features[: last + 1].load_state_dict(
+            {k: v.float() for k, v in state.items() if int(k.split(".")[0]) <= last}
+        )
+    except (RuntimeError, ValueError):
+        raise UserError(f"{file} does not hold a compact encoder; leave out start=") from None
+
+
+def _train_stage(
+    stage: Stage,
+    student: Encoder,
+    settings: Settings,
+    photos: Sequence[pictures.Array],
+    paintings: Sequence[pictures.Array],
+    teacher: Teacher,
+    checkpoint: Path | None,
+) -> None:
+    """Train the modules behind what was trained before up to the stage's last layer."""
+    device = next(student.parameters()).device
+    crops = Crops(photos, paintings, settings.painting_share, stage.crop, settings.seed)
+    with torch.no_grad():
+        batches = (crops.batch(16).to(device) for _ in range(20))
+        scales = channel_scales(teacher, batches, stage.layers)
+    first = 0 if stage.layers == SHALLOW else student.index[SHALLOW[-1]] + 1
+    trained = student.features[first : student.index[stage.layers[-1]] + 1]
+    optimizer = torch.optim.AdamW(trained.parameters(), weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=stage.steps, pct_start=0.15
+    )
+    done = 0
+    if settings.resume and checkpoint is not None:
+        done = _restore(checkpoint, stage, student, optimizer, schedule, crops)
+    start, running = time.monotonic(), dict.fromkeys(stage.layers, 0.0)
+    every = max(1, stage.steps // 60)
+    for step in range(done + 1, stage.steps + 1):
         batch = crops.batch(settings.batch).to(device, memory_format=torch.channels_last)
-        precise = step > 0.8 * settings.steps
+        precise = step > 0.8 * stage.steps
         with torch.autocast(device.type, torch.bfloat16, enabled=not precise):
             with torch.no_grad():
-                wanted = teacher(batch, LAYERS)
-            predicted = student(batch, LAYERS)
+                wanted = teacher(batch, stage.layers)
+            predicted = _predict(student, batch, stage.layers, first)
         terms = {
             layer: F.mse_loss(predicted[layer].float(), wanted[layer].float() / scales[layer])
-            for layer in LAYERS
+            for layer in stage.layers
         }
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -222,12 +270,77 @@ def train(
             log.info(
                 "step %d of %d, %.0f s, mean squared error %s",
                 step,
-                settings.steps,
+                stage.steps,
                 time.monotonic() - start,
                 ", ".join(f"{layer} {value:.4f}" for layer, value in running.items()),
             )
-            running = dict.fromkeys(LAYERS, 0.0)
-    return nn.Sequential(*student.features).cpu().to(memory_format=torch.contiguous_format)
+            running = dict.fromkeys(stage.layers, 0.0)
+        if checkpoint is not None and step % max(1, stage.steps // 20) == 0:
+            _save(checkpoint, step, stage, student, optimizer, schedule, crops)
+
+
+def _predict(
+    student: Encoder, batch: Tensor, layers: Collection[str], first: int
+) -> dict[str, Tensor]:
+    """The student's layers; what lies before position ``first`` gets no gradient."""
+    found: dict[str, Tensor] = {}
+
+    def keep(layer: str, features: Tensor) -> Tensor:
+        found[layer] = features
+        return features
+
+    with torch.no_grad():
+        below = student.read(student.normalise(batch), (), keep, 0, first)
+    student.read(below, layers, keep, first)
+    return found
+
+
+def _save(
+    path: Path,
+    step: int,
+    stage: Stage,
+    student: Encoder,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    crops: Crops,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "step": step,
+        "layers": stage.layers,
+        "student": student.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "crops": crops.rng.bit_generator.state,
+    }
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _restore(
+    path: Path,
+    stage: Stage,
+    student: Encoder,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    crops: Crops,
+) -> int:
+    """Load what `_save` wrote; the steps of the stage that are done."""
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path} to resume from; leave out resume=true")
+    state: Mapping[str, Any] = torch.load(path, weights_only=True)
+    saved = tuple(state["layers"])
+    if saved == DEEP and stage.layers == SHALLOW:
+        student.load_state_dict(state["student"])
+        return stage.steps
+    if saved != stage.layers:
+        return 0
+    student.load_state_dict(state["student"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    crops.rng.bit_generator.state = state["crops"]
+    return int(state["step"])
 
 
 def split(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -241,22 +354,21 @@ def training_scales(
     settings: Settings,
     photos: Sequence[pictures.Array],
     paintings: Sequence[pictures.Array],
-    teacher: Encoder,
+    teacher: Teacher,
 ) -> dict[str, Tensor]:
     """What the training divided the teacher's channels by: the same seed draws the same crops.
 
     Returns:
         (1, N, 1, 1) a layer.
     """
-    crops = Crops(
-        photos,
-        paintings,
-        settings.painting_share,
-        settings.crop,
-        settings.seed,
-    )
-    with torch.no_grad():
-        return channel_scales(teacher, (crops.batch(16) for _ in range(20)))
+    found: dict[str, Tensor] = {}
+    for layers, side in ((SHALLOW, settings.crop), (DEEP, settings.deep_crop)):
+        there = tuple(layer for layer in layers if layer in teacher.layers)
+        if there:
+            crops = Crops(photos, paintings, settings.painting_share, side, settings.seed)
+            with torch.no_grad():
+                found |= channel_scales(teacher, (crops.batch(16) for _ in range(20)), there)
+    return found
 
 
 def run(settings: Settings) -> None:
@@ -268,7 +380,12 @@ def run(settings: Settings) -> None:
     training, validation = split(pictures.list_pictures(settings.photos))
     if not training:
         raise UserError("one photograph is not enough to train and to validate; add more")
-    teacher = load_teacher(settings.teacher)
+    teacher = load_teacher(settings.teacher, settings.deep_teacher)
+    if teacher.layers != LAYERS:
+        raise UserError(
+            f"{settings.teacher} ends before {LAYERS[-1]}; name a thin VGG-19 that predicts the "
+            "deeper layers with deep_teacher=FILE"
+        )
     photos = [pictures.read_rgb(path) for path in training]
     paintings = (
         [pictures.read_rgb(path) for path in pictures.list_pictures(settings.paintings)]
@@ -281,7 +398,7 @@ def run(settings: Settings) -> None:
         len(paintings),
         len(validation),
     )
-    features = train(settings, photos, paintings, teacher)
+    features = train(settings, photos, paintings, teacher, Path(settings.checkpoint))
     output = Path(settings.output)
     export(
         features.state_dict(),
@@ -289,12 +406,13 @@ def run(settings: Settings) -> None:
         {
             "date": datetime.date.today().isoformat(),
             "seed": str(settings.seed),
-            "steps": str(settings.steps),
+            "steps": f"{settings.steps}, {settings.deep_steps}",
         },
     )
+    teacher.cpu().to(memory_format=torch.contiguous_format)
     figures = evaluate(
         load_student(output),
-        teacher.cpu().to(memory_format=torch.contiguous_format),
+        teacher,
         training_scales(settings, photos, paintings, teacher),
         (pictures.read_rgb(path) for path in validation),
     )

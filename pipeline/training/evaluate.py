@@ -17,6 +17,7 @@ from pipeline.training import encoder, pictures, segmenter
 from pipeline.training.evaluate_encoder import describe, load_student
 from pipeline.training.evaluate_encoder import evaluate as evaluate_encoder
 from pipeline.training.evaluate_segmenter import evaluate as evaluate_segmenter
+from pipeline.training.teacher import load_teacher
 
 
 def main(words: list[str] | None = None) -> None:
@@ -25,6 +26,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--photos", required=True, help="folder of photographs")
     parser.add_argument("--labels", help="folder of label maps; scores the segmenter")
     parser.add_argument("--teacher", help="VGG-19 weights, or official; scores the encoder")
+    parser.add_argument("--deep-teacher", help="thin VGG-19 for relu4_1 and relu5_1")
     parser.add_argument("--paintings", nargs="*", default=[], help="as in the encoder's training")
     parser.add_argument("--segmenter", type=Path, default=segmenters.BUNDLED_FILE)
     parser.add_argument("--encoder", type=Path, default=encoders.BUNDLED_FILE)
@@ -35,7 +37,8 @@ def main(words: list[str] | None = None) -> None:
         if chosen.labels:
             print(score_segmenter(chosen.segmenter, chosen.photos, chosen.labels))
         if chosen.teacher:
-            print(score_encoder(chosen.encoder, chosen.photos, chosen.paintings, chosen.teacher))
+            teachers = chosen.teacher, chosen.deep_teacher
+            print(score_encoder(chosen.encoder, chosen.photos, chosen.paintings, *teachers))
 
 
 def score_segmenter(file: Path, photos: str, labels: str) -> str:
@@ -49,11 +52,13 @@ def score_segmenter(file: Path, photos: str, labels: str) -> str:
     )
 
 
-def score_encoder(file: Path, photos: str, paintings: list[str], teacher: str) -> str:
+def score_encoder(
+    file: Path, photos: str, paintings: list[str], teacher: str, deep: str | None = None
+) -> str:
     """The encoder's explained variance of the teacher's layers."""
     training, validation = encoder.split(pictures.list_pictures([photos]))
     settings = encoder.Settings(photos=[photos], paintings=paintings, teacher=teacher)
-    network = encoder.load_teacher(teacher)
+    network = load_teacher(teacher, deep)
     scales = encoder.training_scales(
         settings,
         [pictures.read_rgb(path) for path in training],

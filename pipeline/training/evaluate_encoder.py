@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
@@ -35,7 +35,7 @@ def load_student(path: Path) -> Encoder:
 @torch.no_grad()
 def evaluate(
     student: Encoder,
-    teacher: Encoder,
+    teacher: nn.Module,
     scales: Mapping[str, Tensor],
     photos: Iterable[pictures.Array],
     size: int = 256,
@@ -43,7 +43,7 @@ def evaluate(
     """Explained variance R^2 of the student's layers over centre crops of photographs.
 
     Args:
-        student, teacher: the encoders, on the CPU.
+        student, teacher: the networks, on the CPU.
         scales: what the teacher's channels are divided by, (1, N, 1, 1) a layer.
         photos: HWC uint8 RGB.
         size: largest side of the crops.
