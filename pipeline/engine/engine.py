@@ -120,7 +120,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._weights = {
-            layer: weight / self.encoder.levels
+            layer: weight / len(self.encoder.layers(name))
             for name, weight in self.objective.style_layers.items()
             for layer in self.encoder.layers(name)
             if weight > 0

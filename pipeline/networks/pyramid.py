@@ -1,6 +1,6 @@
 """Features of a picture at several sizes: an encoder on a Gaussian pyramid."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import torch
@@ -39,16 +39,21 @@ class PyramidEncoder(nn.Module):
     Args:
         encoder: the network.
         levels: number of sizes, at least 1.
+        fewer: name of a layer to the number of sizes at which it is read, where not at all.
     """
 
-    def __init__(self, encoder: Encoder, levels: int = 1) -> None:
+    def __init__(
+        self, encoder: Encoder, levels: int = 1, fewer: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.levels = levels
+        self.fewer = fewer or {}
 
     def layers(self, name: str) -> list[Layer]:
-        """One encoder layer on all levels, from full size down."""
-        return [Layer(name, level) for level in range(self.levels)]
+        """One encoder layer on the levels at which it is read, from full size down."""
+        count = min(self.levels, self.fewer.get(name, self.levels))
+        return [Layer(name, level) for level in range(count)]
 
     def forward(self, picture: Tensor, layers: Collection[Layer]) -> dict[Layer, Tensor]:
         """Features of some layers; as `Encoder.forward`.

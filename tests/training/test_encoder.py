@@ -8,13 +8,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models.vgg import cfgs, make_layers
 
 from pipeline.errors import UserError
+from pipeline.networks import compact_encoder
 from pipeline.networks.encoder import Encoder
 from pipeline.training import encoder as training
 from pipeline.training import evaluate_encoder, export, pictures
-from pipeline.training.encoder import LAYERS, Crops, Settings
+from pipeline.training.encoder import LAYERS, SHALLOW, Crops, Settings
+from pipeline.training.teacher import Teacher, load_teacher
+from tests.training.test_teacher import random_thin, random_vgg
 
 
 def scene(seed: int, height: int, width: int) -> pictures.Array:
@@ -27,12 +29,15 @@ def scene(seed: int, height: int, width: int) -> pictures.Array:
 @pytest.fixture(scope="module")
 def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VGG-19 to relu3_1 with random weights."""
-    features = make_layers(cfgs["E"])[:12]
-    training.initialise(features, seed=3)
-    state = {f"features.{key}": tensor for key, tensor in features.state_dict().items()}
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    save_file(state | {"classifier.0.weight": torch.zeros(2, 2)}, path)
-    return path
+    return random_vgg(tmp_path_factory.mktemp("teacher") / "teacher.safetensors")
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_file: Path) -> Teacher:
+    """That, and a thin VGG-19 with random weights for the deeper layers."""
+    return load_teacher(
+        str(teacher_file), str(random_thin(teacher_file.with_name("thin.safetensors")))
+    )
 
 
 @pytest.fixture
@@ -42,33 +47,75 @@ def photos() -> list[pictures.Array]:
 
 def settings(tmp_path: Path, **changes: object) -> Settings:
     chosen = {"photos": ["unused"], "output": str(tmp_path / "student.safetensors"), "steps": 12}
-    return Settings(**(chosen | {"batch": 2, "crop": 32, "device": "cpu"} | changes))  # type: ignore[arg-type]
+    sizes = {"batch": 2, "crop": 32, "deep_crop": 48, "deep_steps": 2, "device": "cpu"}
+    return Settings(**(chosen | sizes | changes))  # type: ignore[arg-type]
 
 
-def errors(features: torch.nn.Sequential, teacher: Encoder, photos: list[pictures.Array]) -> float:
-    crops = Crops(photos, [], 0.0, 32, 99)
+def errors(
+    features: torch.nn.Sequential, teacher: Teacher, photos: list[pictures.Array]
+) -> dict[str, float]:
+    crops = Crops(photos, [], 0.0, 48, 99)
     with torch.no_grad():
         scales = training.channel_scales(teacher, (crops.batch(2) for _ in range(3)))
         batch = crops.batch(8)
         student = Encoder(features, padding="replicate")(batch, LAYERS)
         wanted = teacher(batch, LAYERS)
-        return sum(
-            float((student[layer] - wanted[layer] / scales[layer]).square().mean())
+        return {
+            layer: float((student[layer] - wanted[layer] / scales[layer]).square().mean())
             for layer in LAYERS
-        )
+        }
 
 
-def test_loss_falls(tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]) -> None:
-    teacher = training.load_teacher(str(teacher_file))
-    short = training.train(settings(tmp_path, steps=2), photos, [], teacher)
-    longer = training.train(settings(tmp_path, steps=40), photos, [], teacher)
-    assert errors(longer, teacher, photos) < 0.7 * errors(short, teacher, photos)
+def test_losses_of_both_stages_fall(
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
+) -> None:
+    short = training.train(settings(tmp_path, steps=2, deep_steps=2), photos, [], teacher)
+    longer = training.train(settings(tmp_path, steps=40, deep_steps=40), photos, [], teacher)
+    before, after = (errors(features, teacher, photos) for features in (short, longer))
+    for layers in (LAYERS[:3], LAYERS[3:]):
+        assert sum(after[one] for one in layers) < 0.7 * sum(before[one] for one in layers)
+
+
+def test_layers_of_a_start_are_kept_and_deeper_ones_trained_on_them(
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
+) -> None:
+    start = compact_encoder.features()
+    training.initialise(start, seed=9)
+    file = tmp_path / "start.safetensors"
+    export.export(start.state_dict(), file, {})
+    found = training.train(settings(tmp_path, start=str(file)), photos, [], teacher)
+    last = Encoder(compact_encoder.features()).index[SHALLOW[-1]]
+    for key, tensor in found.state_dict().items():
+        kept = torch.equal(tensor, start.state_dict()[key].half().float())
+        assert kept == (int(key.split(".")[0]) <= last), key
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_second_stage(
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(tmp_path, steps=3, deep_steps=4)
+    whole = training.train(chosen, photos, [], teacher)
+    checkpoint = tmp_path / "on the way.pth"
+    save = training._save
+
+    def interrupt(path: Path, step: int, stage: training.Stage, *rest: object) -> None:
+        save(path, step, stage, *rest)  # type: ignore[arg-type]
+        if stage.layers != SHALLOW and step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(chosen, photos, [], teacher, checkpoint)
+    chosen.resume = True
+    monkeypatch.setattr(training, "_save", save)
+    again = training.train(chosen, photos, [], teacher, checkpoint)
+    for key, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key
 
 
 def test_same_seed_same_weights(
-    tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
 ) -> None:
-    teacher = training.load_teacher(str(teacher_file))
     first, again, other = (
         training.train(settings(tmp_path, steps=3, seed=seed), photos, photos[:1], teacher)
         for seed in (4, 4, 5)
@@ -79,9 +126,8 @@ def test_same_seed_same_weights(
 
 
 def test_written_file_is_read_by_evaluate(
-    tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
 ) -> None:
-    teacher = training.load_teacher(str(teacher_file))
     features = training.train(settings(tmp_path, steps=2), photos, [], teacher)
     path = tmp_path / "student.safetensors"
     export.export(features.state_dict(), path, {"seed": "0"})
@@ -125,15 +171,15 @@ def test_every_twentieth_photograph_by_name_is_kept() -> None:
 
 
 def test_training_scales_are_those_of_the_training(
-    tmp_path: Path, teacher_file: Path, photos: list[pictures.Array]
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
 ) -> None:
-    teacher = training.load_teacher(str(teacher_file))
-    chosen = settings(tmp_path, crop=16, seed=7)
+    chosen = settings(tmp_path, crop=16, deep_crop=32, seed=7)
     found = training.training_scales(chosen, photos[:4], photos[4:], teacher)
-    crops = Crops(photos[:4], photos[4:], chosen.painting_share, 16, 7)
-    with torch.no_grad():
-        wanted = training.channel_scales(teacher, (crops.batch(16) for _ in range(20)))
-    assert all(torch.equal(found[layer], wanted[layer]) for layer in LAYERS)
+    for side, layers in ((16, LAYERS[:3]), (32, LAYERS[3:])):
+        crops = Crops(photos[:4], photos[4:], chosen.painting_share, side, 7)
+        with torch.no_grad():
+            wanted = training.channel_scales(teacher, (crops.batch(16) for _ in range(20)), layers)
+        assert all(torch.equal(found[layer], wanted[layer]) for layer in layers)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
@@ -141,5 +187,3 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     save_file({"0.weight": torch.zeros(2)}, path)
     with pytest.raises(UserError, match="does not hold a compact encoder"):
         evaluate_encoder.load_student(path)
-    with pytest.raises(UserError, match="not found"):
-        training.load_teacher(str(tmp_path / "none.safetensors"))

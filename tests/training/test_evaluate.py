@@ -16,7 +16,7 @@ def test_each_network_is_scored_that_has_something_to_be_scored_by(
     evaluate.main(["--photos", "p", "--labels", "l"])
     assert capsys.readouterr().out == f"segmenter {(segmenters.BUNDLED_FILE, 'p', 'l')}\n"
     evaluate.main(["--photos", "p", "--teacher", "t", "--paintings", "a", "b"])
-    expected = (encoders.BUNDLED_FILE, "p", ["a", "b"], "t")
+    expected = (encoders.BUNDLED_FILE, "p", ["a", "b"], "t", None)
     assert capsys.readouterr().out == f"encoder {expected}\n"
 
 
