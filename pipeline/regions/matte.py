@@ -35,8 +35,9 @@ _EPS = 1e-5
 #: Weight of alpha = label outside the band; inside it grows with the square of the distance from
 #: the border to the second one, so that what is narrower than the band is not lost.
 _CERTAIN, _INCLINED, _LEAST = 100.0, 0.02, 1e-4
-#: Smaller shares are none, and larger ones all, of a pixel.
-_NOTHING = 0.02
+#: Smaller shares are none, and as much less than 1 is all of a pixel, so that borders without an
+#: edge in the picture are no wide ramps.
+_NOTHING = 0.08
 _ITERATIONS, _TOLERANCE = 100, 1e-3
 #: Radius of the guided filter's window that brings mattes to larger pictures.
 _ENLARGING_RADIUS = 2
@@ -114,7 +115,7 @@ def shares_of(picture: Values, probabilities: Values) -> tuple[Values, Places]:
 
 
 def _cleaned(shares: Tensor) -> Tensor:
-    """(1, K, H, W) without next to nothing and next to all, in [0, 1] with a sum of 1."""
+    """(1, K, H, W) without small shares (`_NOTHING`), in [0, 1] with a sum of 1."""
     cleaned = ((shares - _NOTHING) / (1 - 2 * _NOTHING)).clamp(0, 1)
     return cleaned / cleaned.sum(1, keepdim=True).clamp_min(_NOTHING)
 
