@@ -28,7 +28,8 @@ _TRUST = 3
 def widened(mask: Tensor, pixels: int = BEYOND) -> Tensor:
     """1 where a mask, (1, 1, H, W), is positive and so many pixels around it, else 0."""
     inside = (mask > 0).to(mask if mask.is_floating_point() else torch.float32)
-    return F.max_pool2d(inside, 2 * pixels + 1, 1, pixels)
+    rows = F.max_pool2d(inside, (2 * pixels + 1, 1), 1, (pixels, 0))
+    return F.max_pool2d(rows, (1, 2 * pixels + 1), 1, (0, pixels))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pictures.resize import enlarged_rows
+from pipeline.pictures.resize import enlarged_rows, fitted_size
 from pipeline.pictures.strips import strips
-from pipeline.regions.refine import guided_lines, inverse_of_symmetric
+from pipeline.regions.refine import Lines, guided_lines, inverse_of_symmetric
 from pipeline.regions.segment import Segmentation
 
 Values = npt.NDArray[np.float64]
@@ -39,6 +39,8 @@ _CERTAIN, _INCLINED, _LEAST = 100.0, 0.02, 1e-4
 #: edge in the picture are no wide ramps.
 _NOTHING = 0.08
 _ITERATIONS, _TOLERANCE = 100, 1e-3
+#: Long side in pixels at which larger pictures' mattes are found.
+_SOLVING_SIZE = 768
 #: Radius of the guided filter's window that brings mattes to larger pictures.
 _ENLARGING_RADIUS = 2
 
@@ -48,8 +50,8 @@ _WINDOW = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor]:
     """The classes' shares of every pixel, at the picture's size.
 
-    Found at the segmentation's size and, where the picture is larger, brought to its size as
-    linear functions of its colours (Levin et al. 2008, section 4.1; He and Sun 2015).
+    Found at a long side of `_SOLVING_SIZE` pixels and, where the picture is larger, brought to its
+    size as linear functions of its colours (Levin et al. 2008, section 4.1; He and Sun 2015).
 
     Args:
         segmentation: of the picture.
@@ -61,24 +63,42 @@ def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tenso
     """
     names = [*segmentation.probabilities]
     probabilities = torch.cat([*segmentation.probabilities.values()], dim=1)
-    size = probabilities.shape[2:]
-    whole = picture.shape[2:] == size
-    small = picture if whole else F.interpolate(picture, size, mode="bilinear", antialias=True)
-    colours = small[0].permute(1, 2, 0).double().cpu().numpy()
-    shares, band = shares_of(colours, probabilities[0].permute(1, 2, 0).double().cpu().numpy())
+    size = fitted_size(picture.shape[2:], min(_SOLVING_SIZE, max(probabilities.shape[2:])))
+    small, seen = (_at(size, values) for values in (picture, probabilities))
+    shares, band = shares_of(_channels_last(small), _channels_last(seen))
     found = torch.from_numpy(shares).permute(2, 0, 1)[None].to(picture)
-    if whole:
-        return {name: found[:, k : k + 1] for k, name in enumerate(names)}
-    lines = guided_lines(small, found, _ENLARGING_RADIUS, _EPS)
-    near = torch.from_numpy(cv2.dilate(band.astype(np.uint8), np.ones((5, 5), np.uint8)))
-    near = near[None, None].to(picture)
-    large = picture.new_empty(1, found.shape[1], *picture.shape[2:])
-    for rows in strips(*picture.shape[2:]):
-        followed = lines.enlarged(rows, *picture.shape[2:]).follow(picture[:, :, rows]).float()
-        plain = enlarged_rows(found, rows, *picture.shape[2:]).round()
-        here = enlarged_rows(near, rows, *picture.shape[2:]) > 0
+    if size != tuple(picture.shape[2:]):
+        found = _enlarged(found, band, small, picture)
+    return {name: found[:, k : k + 1] for k, name in enumerate(names)}
+
+
+def _at(size: tuple[int, int], values: Tensor) -> Tensor:
+    if size == tuple(values.shape[2:]):
+        return values
+    return F.interpolate(values, size, mode="bilinear", antialias=True)
+
+
+def _channels_last(values: Tensor) -> Values:
+    return np.asarray(values[0].permute(1, 2, 0).double().cpu().numpy())
+
+
+def _enlarged(shares: Tensor, band: Places, small: Tensor, picture: Tensor) -> Tensor:
+    """Shares of a small picture, (1, K, h, w), at its own size, (1, K, H, W)."""
+    # The last class has what the others leave.
+    lines = guided_lines(small, shares[:, :-1], _ENLARGING_RADIUS, _EPS)
+    lines = Lines(lines.slope.to(picture), lines.offset.to(picture))
+    # The smallest window that holds all whose lines are not those of a single class.
+    reach = np.ones((4 * _ENLARGING_RADIUS + 1,) * 2, np.uint8)
+    near = torch.from_numpy(cv2.dilate(band.astype(np.uint8), reach))[None, None].to(picture)
+    height, width = picture.shape[2:]
+    large = picture.new_empty(1, shares.shape[1], height, width)
+    for rows in strips(height, width):
+        followed = lines.enlarged(rows, height, width).follow(picture[:, :, rows])
+        followed = torch.cat([followed, 1 - followed.sum(1, keepdim=True)], dim=1)
+        plain = enlarged_rows(shares, rows, height, width).round()
+        here = enlarged_rows(near, rows, height, width) > 0
         large[:, :, rows] = torch.where(here, _cleaned(followed), plain)
-    return {name: large[:, k : k + 1] for k, name in enumerate(names)}
+    return large
 
 
 def mixed_pixels(masks: Mapping[str, Tensor], like: Tensor) -> Tensor:
@@ -198,23 +218,25 @@ def matting_laplacian(picture: Values, unknown: Places) -> tuple[Any, npt.NDArra
     places = np.flatnonzero((cv2.dilate(centres, square) > 0) | unknown)
     number = np.full(unknown.size, -1)
     number[places] = np.arange(len(places))
-    members = np.flatnonzero(centres)[:, None] + [y * width + x for y, x in _WINDOW]  # (M, 9)
-    colours = picture.reshape(-1, 3)[members]  # (M, 9, 3)
-    colours -= colours.mean(1, keepdims=True)
-    covariance = colours.transpose(0, 2, 1) @ colours / 9 + _EPS / 9 * np.eye(3)
+    middles = np.flatnonzero(centres)
+    members = np.stack([middles + y * width + x for y, x in _WINDOW])  # (9, M)
+    # Windows last: every product below is of lines of memory.
+    colours = np.ascontiguousarray(picture.reshape(-1, 3)[members].transpose(0, 2, 1))  # (9, 3, M)
+    colours -= colours.mean(0)
+    covariance = np.einsum("iam,ibm->mab", colours, colours) / 9 + _EPS / 9 * np.eye(3)
     inverse = inverse_of_symmetric(torch.from_numpy(covariance)).numpy()
-    scaled, members = colours @ inverse, number[members]
-    # One column for each of the 5 x 5 pixels that share a window with a pixel.
-    entries = np.zeros((len(places), 25))
+    scaled = np.einsum("iam,mab->ibm", colours, inverse)
+    members = number[members]
+    # One row for each of the 5 x 5 pixels that share a window with a pixel.
+    entries = np.zeros((25, len(places)))
     for i, (y, x) in enumerate(_WINDOW):
         for j, (other_y, other_x) in enumerate(_WINDOW):
-            alike = (1 + (scaled[:, i] * colours[:, j]).sum(-1)) / 9
-            column = 5 * (other_y - y + 2) + other_x - x + 2
-            entries[members[:, i], column] += (i == j) - alike
+            alike = (1 + (scaled[i] * colours[j]).sum(0)) / 9
+            entries[5 * (other_y - y + 2) + other_x - x + 2][members[i]] += (i == j) - alike
     steps = [(n // 5 - 2) * width + n % 5 - 2 for n in range(25)]
     columns = number[np.clip(places[:, None] + steps, 0, unknown.size - 1)]
     # Pixels of no window have no entry but zeros.
     columns[columns < 0] = 0
     ends = np.arange(0, entries.size + 1, 25)
     shape = (len(places), len(places))
-    return csr_matrix((entries.ravel(), columns.ravel(), ends), shape=shape), places
+    return csr_matrix((entries.T.ravel(), columns.ravel(), ends), shape=shape), places
