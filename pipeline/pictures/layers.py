@@ -18,9 +18,9 @@ from pipeline.pictures.strips import strips
 BEYOND = 3
 #: Long side in pixels at which colours are spread.
 _SPREADING_SIZE = 1024
-#: What a pixel says about the colour of a layer that has the share s of it: s^8, for nearly pure
+#: What a pixel says about the colour of a layer that has the share s of it: s^24, for nearly pure
 #: pixels only.
-_PURITY = 8
+_PURITY = 24
 #: And takes s^3 of what the spread colours do not explain; more of it would show a wrong matte.
 _TRUST = 3
 
