@@ -1,6 +1,7 @@
 """Paint: stylize and blend, once, or once a style of a region; and what came of it in figures."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pipeline.methods import Method, Region, Scene
 from pipeline.methods.stitch import style_canvas
 from pipeline.pictures import color
 from pipeline.pictures.blend import blend
+from pipeline.pictures.layers import Layers, take_apart
 from pipeline.results.summary import Clock
 
 
@@ -63,6 +65,7 @@ def paint(
     free: bool,
     clock: Clock,
     progress: Progress,
+    mixed: Tensor | None = None,
 ) -> Painted:
     """Stylize and blend, turn by turn.
 
@@ -76,20 +79,27 @@ def paint(
         free: whether pixels outside the regions may change.
         clock: where the seconds go.
         progress: called at every iteration.
+        mixed: (1, 1, H, W), where a pixel may show a region and what is behind it; None: nowhere.
     """
     done = Painted(content, seconds={region.name: 0.0 for turn in turns for region in turn})
     for number, regions in enumerate(turns):
         with clock.stage("stylize"):
-            shown = grey_inside(done.picture, [r.mask for r in regions if r.luminance])
+            layers = None
+            if mixed is not None and not free:
+                layers = take_apart(done.picture, Scene(content, regions).union, mixed)
+            # Painted as if nothing else showed in their pixels; that is laid behind them again.
+            alone = done.picture if layers is None else layers.foreground()
+            shown = grey_inside(alone, [r.mask for r in regions if r.luminance])
             start = begin(shown, regions) if number == 0 else None
             stylized = method(Scene(shown, regions, start, free), engine, progress)
         with clock.stage("blend"):
+            blended = functools.partial(_blended, done.picture, alone, regions, free, layers)
             earlier = number * engine.descent.iterations
             done.snapshots |= {
-                earlier + n: _blended(done.picture, stylized.pictures | taken, regions, free)
+                earlier + n: blended(stylized.pictures | taken)
                 for n, taken in stylized.snapshots.items()
             }
-            done.picture = _blended(done.picture, stylized.pictures, regions, free)
+            done.picture = blended(stylized.pictures)
         done.losses += stylized.curve
         done.extra = stylized.extra | done.extra
         for name, spent in stylized.seconds.items():
@@ -99,17 +109,22 @@ def paint(
 
 
 def _blended(
-    before: Tensor, pictures: Mapping[str, Tensor], regions: Sequence[Region], free: bool
+    before: Tensor,
+    alone: Tensor,
+    regions: Sequence[Region],
+    free: bool,
+    layers: Layers | None,
+    pictures: Mapping[str, Tensor],
 ) -> Tensor:
     toned = {
-        region.name: color.with_luminance(before, pictures[region.name])
+        region.name: color.with_luminance(alone, pictures[region.name])
         if region.luminance
         else pictures[region.name]
         for region in regions
     }
     masks = {region.name: region.mask for region in regions}
     widths = {region.name: region.feather for region in regions}
-    return blend(before, toned, masks, widths, free)
+    return blend(before, toned, masks, widths, free, layers)
 
 
 def grey_inside(content: Tensor, masks: Sequence[Tensor]) -> Tensor:

@@ -18,7 +18,8 @@ from pipeline.networks.segmenters import LoadedSegmenter
 from pipeline.paint import beginning, describe, paint, rounds
 from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
-from pipeline.regions.masks import region_masks
+from pipeline.regions.masks import class_masks, region_masks
+from pipeline.regions.matte import class_mattes, mixed_pixels
 from pipeline.regions.segment import Segmentation
 from pipeline.request import Request
 from pipeline.results import loggers, write
@@ -100,8 +101,9 @@ def stylize(
     with clock.stage("segment"):
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
     with clock.stage("mask"):
+        classes, mixed = _classes(segmentation, content, settings.matte == "auto")
         available, shown = custom.available_masks(
-            segmentation,
+            classes,
             inputs.label_map,
             asked.regions,
             inputs.masks,
@@ -135,7 +137,7 @@ def stylize(
             if bar is not None:
                 bar.advance(row)
 
-        result = _paint(settings, result, regions, encoder, inputs, clock, bar, advance)
+        result = _paint(settings, result, regions, encoder, inputs, clock, bar, advance, mixed)
     summary["peak_memory_mib"] = round(summaries.peak_memory(where) / 2**20)
     clock.note(summary)
     return result
@@ -158,6 +160,18 @@ def _segment(
     return network, segmentation, within_regions(styles, look)
 
 
+def _classes(
+    segmentation: Segmentation | None, content: Tensor, matte: bool
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The classes' masks, and where a pixel may show several of them."""
+    if segmentation is None:
+        return {}, None
+    if not matte:
+        return class_masks(segmentation, content), None
+    found = class_mattes(segmentation, content)
+    return found, mixed_pixels(found, content)
+
+
 def _paint(
     settings: Settings,
     result: Result,
@@ -167,6 +181,7 @@ def _paint(
     clock: summaries.Clock,
     bar: Bar | None,
     progress: Progress,
+    mixed: Tensor | None,
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
@@ -188,6 +203,7 @@ def _paint(
             settings.unstyled == "free",
             clock,
             progress,
+            mixed,
         )
         with clock.stage("stylize"):
             described = describe(result.content, painted, regions, engine)

@@ -228,6 +228,27 @@ def test_regions_of_every_source_in_one_run(tmp_path: Path) -> None:
     assert {entry.stem for entry in (out / "styles").iterdir()} == {"person", "sky", "logo"}
 
 
+def test_a_mask_of_ones_own_stays_as_it_is_and_a_class_gets_a_matte(tmp_path: Path) -> None:
+    soft = np.zeros((160, 160), np.uint8)
+    soft[:, 100:140] = np.linspace(0, 255, 40).astype(np.uint8)
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    words = ("size=160", "+regions.own=soft.png", "+styles.person=scream", "+styles.own=night")
+    for matte in ("auto", "off"):
+        command(
+            *words,
+            f"matte={matte}",
+            "optimizer.iterations=12",
+            f"hydra.run.dir={matte}",
+            folder=tmp_path,
+        )
+        assert_localized(tmp_path / matte, "person", "own")
+        assert np.array_equal(picture(tmp_path / matte / "masks" / "own.png"), soft)
+    people = [picture(tmp_path / matte / "masks" / "person.png") for matte in ("auto", "off")]
+    assert not np.array_equal(*people)
+    # The outline alone.
+    assert np.abs(people[0].astype(int) - people[1]).mean() < 12
+
+
 def test_styles_of_every_form_in_one_run(tmp_path: Path) -> None:
     command(
         "content=astronaut",

@@ -124,7 +124,7 @@ _MEASURES = (
     Column(
         "seam",
         "seam",
-        "Gradient along the regions' borders against that inside them; 1 is no seam.",
+        "Gradient across the regions' borders against that inside them; a rim counts twice.",
         "lower",
     ),
     Column("seconds", "seconds", "Duration of the whole run.", "lower"),

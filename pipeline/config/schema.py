@@ -27,6 +27,7 @@ Blend = StrEnum("Blend", ["weighted", "sequential"])
 Gram = StrEnum("Gram", ["masked", "global"])
 LoggerName = StrEnum("LoggerName", ["none", "tensorboard"])
 LossName = StrEnum("LossName", ["balanced", "gatys"])
+Matte = StrEnum("Matte", ["auto", "off"])
 Memory = StrEnum("Memory", ["normal", "low"])
 MethodName = StrEnum("MethodName", ["stitch", "composite", "guided", "global"])
 OptimizerName = StrEnum("OptimizerName", ["lbfgs", "adam"])
@@ -170,7 +171,8 @@ class Settings:
     snapshots: list[int] = field(default_factory=list, metadata=within(1, 100_000))
     # Pixels of the long side, or "full": the photograph's own.
     size: Any = field(default=512, metadata=within(32, LARGEST_SIZE, "full"))
-    feather: float = field(default=2.0, metadata=within(0, 100))
+    matte: Matte = Matte.auto
+    feather: float = field(default=0.0, metadata=within(0, 100))
     device: str = "auto"
     precision: Precision = Precision.auto
     # off, auto, or a side in pixels.

@@ -14,6 +14,7 @@ from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.pictures.boxes import Box, surroundings
+from pipeline.pictures.layers import widened
 
 # Sides of boxes: poolings and scales halve them without remainders, and the sizes at one scale are
 # those of the next one's pyramid, so that libraries prepare for fewer sizes.
@@ -26,7 +27,7 @@ class Region:
 
     Attributes:
         name: unlike all others'.
-        mask: (1, 1, H, W) in [0, 1].
+        mask: (1, 1, H, W) in [0, 1], its share of each pixel.
         styles: at least one; pursued at once, each with its weight.
         feather: width of its soft edge towards the photograph, in pixels.
         luminance: whether only lightness is painted and the photograph's colours stay.
@@ -85,7 +86,8 @@ class Scene:
             guides = [*guides, Guide("free", [], 1 - union)]
         return Job(
             box.cut(self.content),
-            torch.ones_like(union) if self.free else union,
+            # A little beyond the outline, so that there is paint under all of a soft edge.
+            torch.ones_like(union) if self.free else widened(union),
             guides,
             stage,
             None if self.start is None else box.cut(self.start),

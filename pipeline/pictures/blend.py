@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.pictures.layers import Layers
 from pipeline.pictures.strips import strips
 
 
@@ -46,11 +47,14 @@ def blend(
     masks: Mapping[str, Tensor],
     feather: float | Mapping[str, float],
     free: bool = False,
+    layers: Layers | None = None,
 ) -> Tensor:
     """Put painted regions into the photograph.
 
-    Towards the unstyled photograph the edge is feathered inside the regions, between two styled
-    regions across their border, so that no line of photograph shows between them.
+    A pixel of which the regions have the share ``a`` becomes ``a P + (1 - a) B``: B is what the
+    photograph shows behind them, or the photograph itself where nobody knows. Towards the unstyled
+    photograph an edge may be feathered inside the regions, between two styled regions across their
+    border, so that no line of photograph shows between them.
 
     Args:
         content: (1, 3, H, W) in [0, 1].
@@ -59,6 +63,7 @@ def blend(
         feather: width of soft edges in pixels, one for all or one a region.
         free: nothing of the photograph is kept; what no region covers shows the mean of the
             painted pictures.
+        layers: the photograph as the regions and what is behind them; None: nobody knows.
 
     Returns:
         (1, 3, H, W) in [0, 1]; unless ``free`` equal to the content wherever all masks are 0.
@@ -92,7 +97,13 @@ def blend(
             if not free:
                 share = share + weight * edges[widths[region]][:, :, rows]
         if not free:
-            painted = torch.where(share > 0, before + share * (painted - before), before)
+            change = share * (painted - before)
+            if layers is not None:
+                # What is feathered away of the regions shows the photograph, with its own mixture.
+                own = union[:, :, rows]
+                shown = share / own.clamp_min(1e-6)
+                change += shown * (1 - own) * (layers.background(rows) - before)
+            painted = torch.where(share > 0, (before + change).clamp(0, 1), before)
         blended[:, :, rows] = painted
     return blended
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,3 +40,24 @@ def fitted_size(size: Sequence[int], longest: int, enlarge: bool = False) -> tup
         scale = min(1.0, scale)
     first, second = (max(1, round(side * scale)) for side in size)
     return first, second
+
+
+def enlarged_rows(values: Tensor, rows: slice, height: int, width: int) -> Tensor:
+    """Some rows of what `F.interpolate` would make of values, bilinearly.
+
+    Args:
+        values: (B, C, h, w).
+        rows: of the large picture.
+        height, width: of the large picture.
+
+    Returns:
+        (B, C, rows, W).
+    """
+    last = values.shape[2] - 1
+    places = torch.arange(rows.start, rows.stop, device=values.device, dtype=torch.float32)
+    places = ((places + 0.5) * (values.shape[2] / height) - 0.5).clamp(0, last)
+    above = places.floor().long()
+    share = (places - above).to(values)[:, None]
+    below = (above + 1).clamp_max(last)
+    between = values[:, :, above] * (1 - share) + values[:, :, below] * share
+    return F.interpolate(between, (len(places), width), mode="bilinear")

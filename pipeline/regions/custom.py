@@ -10,9 +10,8 @@ from torch import Tensor
 from pipeline.errors import UserError
 from pipeline.pictures.strips import strips
 from pipeline.regions.label_map import LabelMap
-from pipeline.regions.masks import class_masks, find_region
+from pipeline.regions.masks import find_region
 from pipeline.regions.names import VOC_CLASSES
-from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice, Shape
 
 
@@ -51,7 +50,7 @@ def label_masks(labels: LabelMap | None, content: Tensor) -> dict[str, Tensor]:
 
 
 def available_masks(
-    segmentation: Segmentation | None,
+    classes: Mapping[str, Tensor],
     labels: LabelMap | None,
     choices: Mapping[str, RegionChoice],
     pictures: Mapping[str, Tensor],
@@ -61,15 +60,14 @@ def available_masks(
     """Masks of all regions that were found or drawn; classes, labels and one's own.
 
     Args:
-        segmentation: of the content; None: no classes.
+        classes: the masks of those that were found.
         labels: a label map of it.
         choices, pictures, content, original: as `own_masks`.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1], under all names; and under one name each.
     """
-    found = {} if segmentation is None else class_masks(segmentation, content)
-    found |= label_masks(labels, content)
+    found = dict(classes) | label_masks(labels, content)
     found |= own_masks(choices, found, pictures, content, original)
     again = aliases(labels)
     return found, {name: mask for name, mask in found.items() if name not in again}

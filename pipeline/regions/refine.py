@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pictures.resize import fitted_size
+from pipeline.pictures.resize import enlarged_rows, fitted_size
 
 #: Probabilities above the second and below the first are certain for `colour_models`.
 UNCERTAIN = (0.15, 0.85)
@@ -105,27 +105,6 @@ class Lines:
         slope = enlarged_rows(self.slope.flatten(1, 2), rows, height, width)
         offset = enlarged_rows(self.offset, rows, height, width)
         return Lines(slope.view(1, -1, 3, *slope.shape[2:]), offset)
-
-
-def enlarged_rows(values: Tensor, rows: slice, height: int, width: int) -> Tensor:
-    """Some rows of what `F.interpolate` would make of values, bilinearly.
-
-    Args:
-        values: (B, C, h, w).
-        rows: of the large picture.
-        height, width: of the large picture.
-
-    Returns:
-        (B, C, rows, W).
-    """
-    last = values.shape[2] - 1
-    places = torch.arange(rows.start, rows.stop, device=values.device, dtype=torch.float32)
-    places = ((places + 0.5) * (values.shape[2] / height) - 0.5).clamp(0, last)
-    above = places.floor().long()
-    share = (places - above).to(values)[:, None]
-    below = (above + 1).clamp_max(last)
-    between = values[:, :, above] * (1 - share) + values[:, :, below] * share
-    return F.interpolate(between, (len(places), width), mode="bilinear")
 
 
 def guided_lines(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Lines:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.pictures.resize import fitted_size
+from pipeline.pictures.resize import enlarged_rows, fitted_size
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import VOC_CLASSES
-from pipeline.regions.refine import Lines, colour_models, enlarged_rows, guided_filter, guided_lines
+from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines
 
 #: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
 #: was found to their own size.

@@ -96,13 +96,32 @@ def lightness(values: measures.Mask) -> measures.Pixels:
     return np.repeat((encoded * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def test_seam_is_the_gradient_at_the_border_against_that_inside() -> None:
+def test_seam_is_the_gradient_near_the_border_against_that_inside() -> None:
     # L* = 20 left of column 10; from there a jump of 30 and a slope of 2 a pixel.
     columns = np.arange(30.0)
-    values = np.broadcast_to(np.where(columns < 10, 20, 50 + (columns - 10)), (20, 30))
-    # Central differences: (50 - 20) / 2 and (51 - 20) / 2 at the border, 1 inside.
-    found = measures.seam(lightness(values), [1 - left_part(10)])
-    assert found == pytest.approx((15 + 15.5) / 2, rel=0.05)
+    values = np.broadcast_to(np.where(columns < 10, 20, 50 + 2 * (columns - 10)), (20, 30))
+    # Columns 6 to 13: differences of 0 three times, 30 once and 2 four times; 2 inside.
+    assert measures.SEAM_WIDTH == 4
+    found = measures.seam(lightness(values[:, :29]), [1 - left_part(10, (20, 29))])
+    # The last column's difference is to itself, 0, which counts among the 15 inside.
+    expected = (38 / 8) / (2 * 14 / 15)
+    assert found == pytest.approx(expected, rel=0.05)
+
+
+def test_a_rim_is_a_seam_twice_and_a_soft_edge_no_better_than_a_hard_one() -> None:
+    columns = np.arange(30.0)
+    stripes = 60 + columns % 2
+
+    def seam(values: measures.Mask) -> float:
+        return measures.seam(lightness(np.broadcast_to(values, (20, 30))), [left_part(10)])
+
+    hard = seam(np.where(columns < 10, stripes, 90))
+    moved = seam(np.where(columns < 12, stripes, 90))
+    soft = seam(np.where(columns < 10, stripes, np.interp(columns, [9, 13], [61, 90])))
+    rim = seam(np.where(columns < 8, stripes, np.where(columns < 10, 20, 90)))
+    assert soft == pytest.approx(hard, rel=0.2)
+    assert moved == pytest.approx(hard, rel=0.2)
+    assert rim > 2.5 * hard
 
 
 def test_a_border_that_is_not_there_is_no_seam() -> None:

@@ -11,6 +11,7 @@ from pipeline.engine.objective import Objective, Style
 from pipeline.methods.composite import composite
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures.layers import widened
 from tests.conftest import scene_of
 
 
@@ -42,7 +43,7 @@ def test_each_region_is_painted_by_itself(
     done = composite(scene, engine, lambda row: None, gram="masked", margin=4)
     assert [row.stage for row in done.curve] == ["disc"] * 10 + ["rest"] * 10
     for region, mask in masks.items():
-        outside = (mask == 0).expand_as(content)
+        outside = (widened(mask) == 0).expand_as(content)
         assert torch.equal(done.pictures[region][outside], content[outside])
         assert (done.pictures[region] - content)[~outside].abs().mean() > 0.01
     assert set(done.seconds) == set(masks)
@@ -80,7 +81,7 @@ def test_regions_of_like_size_are_painted_as_one_batch(
     assert len(shown) == 2 * 13 + 2
     assert [*done.pictures] == [*masks]
     for region, mask in masks.items():
-        outside = (mask == 0).expand_as(large)
+        outside = (widened(mask) == 0).expand_as(large)
         assert torch.equal(done.pictures[region][outside], large[outside])
         assert (done.pictures[region] - large)[~outside].abs().mean() > 0.01
 

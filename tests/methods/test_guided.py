@@ -10,6 +10,7 @@ from pipeline.methods import Scene
 from pipeline.methods.guided import guided
 from pipeline.methods.whole import whole
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures.layers import widened
 from tests.conftest import scene_of
 
 
@@ -59,7 +60,7 @@ def test_only_the_box_around_the_regions_is_painted(
     scene = scene_of(content, {"r": mask}, {"r": [Style(stripes)]})
     assert (scene.box(4).height, scene.box(4).width) == (32, 32)
     done = guided(scene, engine, lambda row: None, margin=4)
-    outside = (mask == 0).expand_as(content)
+    outside = (widened(mask) == 0).expand_as(content)
     assert torch.equal(done.pictures["r"][outside], content[outside])
 
 

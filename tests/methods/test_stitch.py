@@ -9,6 +9,7 @@ from pipeline.engine.objective import Objective, Style
 from pipeline.methods import Region
 from pipeline.methods.stitch import stitch, style_canvas
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures.layers import widened
 from tests.conftest import scene_of
 
 
@@ -49,7 +50,7 @@ def test_paints_inside_only(
     rows = []
     scene = scene_of(content, {"disc": disc}, {"disc": [Style(stripes)]})
     done = stitch(scene, engine, rows.append, gram=gram, margin=4)
-    outside = (disc == 0).expand_as(content)
+    outside = (widened(disc) == 0).expand_as(content)
     assert torch.equal(done.pictures["disc"][outside], content[outside])
     assert (done.pictures["disc"] - content).abs().max() > 0.05
     assert len(rows) == len(done.curve) == 20

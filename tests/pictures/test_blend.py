@@ -6,6 +6,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.pictures.blend import _blur, blend, feather_inside
+from pipeline.pictures.layers import take_apart
 from pipeline.pictures.strips import strips
 
 
@@ -96,3 +97,49 @@ def test_strips_leave_no_seam(
 def test_borders_are_blurred_as_torchvision_does(disc: Tensor) -> None:
     expected = gaussian_blur(disc, [13, 13], [2.0, 2.0])
     torch.testing.assert_close(_blur(disc, 2.0), expected, atol=1e-7, rtol=0)
+
+
+def black_figure(soft: float) -> tuple[Tensor, Tensor]:
+    """A black disc over a grey wall, and its share of each pixel."""
+    rows, columns = torch.arange(40.0).view(-1, 1), torch.arange(60.0)
+    distance = 12 - torch.hypot(rows - 19.5, columns - 29.5)
+    share = (distance / soft + 0.5).clamp(0, 1)[None, None]
+    return (0.6 * (1 - share)).expand(1, 3, 40, 60).contiguous(), share
+
+
+@pytest.mark.parametrize("soft", [1.0, 3.0, 8.0])
+def test_no_rim_of_the_old_figure_is_left(soft: float) -> None:
+    content, share = black_figure(soft)
+    layers = take_apart(content, share, share > 0)
+    painted = {"figure": torch.ones_like(content)}
+    result = blend(content, painted, {"figure": share}, 0, layers=layers)
+    # White on grey: nothing is darker than the wall, and all of it is what a painter would do.
+    assert result.min() > 0.6 - 0.02
+    torch.testing.assert_close(
+        result, (share + 0.6 * (1 - share)).expand(content.shape), atol=0.02, rtol=0
+    )
+    outside = (share == 0).expand_as(content)
+    assert torch.equal(result[outside], content[outside])
+    # Without the layers there is one.
+    if soft > 1:
+        assert blend(content, painted, {"figure": share}, 0).min() < 0.59
+
+
+def test_an_edge_feathered_away_shows_the_photograph(halves: dict[str, Tensor]) -> None:
+    content, share = black_figure(4.0)
+    layers = take_apart(content, share, share > 0)
+    painted = {"figure": torch.ones_like(content)}
+    result = blend(content, painted, {"figure": share}, 6, layers=layers)
+    ramp = feather_inside(share, 6) / share.clamp_min(1e-6)
+    whole = blend(content, painted, {"figure": share}, 0, layers=layers)
+    torch.testing.assert_close(result, content + ramp * (whole - content), atol=1e-5, rtol=0)
+
+
+def test_neighbours_that_share_pixels_leave_no_gap() -> None:
+    content, share = black_figure(6.0)
+    pictures = {"in": torch.full_like(content, 0.4), "out": torch.full_like(content, 0.8)}
+    masks = {"in": share, "out": 1 - share}
+    layers = take_apart(content, (share + (1 - share)).clamp(0, 1), share > 0)
+    assert layers is None
+    result = blend(content, pictures, masks, 0, layers=layers)
+    torch.testing.assert_close(result, (0.8 - 0.4 * share).expand(content.shape))

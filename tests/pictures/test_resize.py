@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pictures.resize import resize, shrink
+from pipeline.pictures.resize import enlarged_rows, resize, shrink
 
 
 def test_the_same_size_is_the_same_picture(content: Tensor) -> None:
@@ -32,3 +33,10 @@ def test_values_stay_in_range(size: tuple[int, int], stripes: Tensor) -> None:
     assert float(found.min()) >= 0
     assert float(found.max()) <= 1
     torch.testing.assert_close(found.mean(), stripes.mean(), atol=0.03, rtol=0)
+
+
+def test_rows_are_enlarged_as_torch_does() -> None:
+    values = torch.rand(1, 4, 9, 13, generator=torch.Generator().manual_seed(0))
+    whole = F.interpolate(values, (40, 57), mode="bilinear")
+    parts = [enlarged_rows(values, slice(top, top + 8), 40, 57) for top in range(0, 40, 8)]
+    torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-6, rtol=0)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from pipeline.regions.refine import (
     colour_models,
-    enlarged_rows,
     guided_filter,
     guided_lines,
     inverse_of_symmetric,
@@ -101,13 +100,6 @@ def test_the_cut_of_a_large_picture_is_made_on_a_small_one() -> None:
     large = colour_models(picture, given, longest=45)
     assert large.shape == given.shape
     assert ((large > 0.5) == (truth > 0.5)).float().mean() > 0.97
-
-
-def test_rows_are_enlarged_as_torch_does() -> None:
-    values = torch.rand(1, 4, 9, 13, generator=torch.Generator().manual_seed(0))
-    whole = F.interpolate(values, (40, 57), mode="bilinear")
-    parts = [enlarged_rows(values, slice(top, top + 8), 40, 57) for top in range(0, 40, 8)]
-    torch.testing.assert_close(torch.cat(parts, dim=2), whole, atol=1e-6, rtol=0)
 
 
 def test_lines_found_on_a_small_picture_follow_the_large_ones_edge() -> None:
