@@ -37,7 +37,7 @@ def test_by_hand() -> None:
     features = torch.tensor([[[[1.0, 2.0, 3.0]], [[0.0, 1.0, 1.0]]]])
     mask = torch.tensor([[[[1.0, 0.0, 0.5]]]])
     content = torch.tensor([[[[1.0, 0.0, 3.0]], [[0.0, 1.0, 3.0]]]])
-    shown, grams, contents = read(
+    shown, grams, contents, _ = read(
         features,
         LayerQuery({REGION: units(mask, torch.float32)}, content, {REGION: mask, (0, 1): None}),
     )
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
 
 
 def test_sums_are_those_of_the_losses(features: Tensor, masks: list[Tensor | None]) -> None:
-    _, grams, contents = read(features, query(features, masks))
+    _, grams, contents, _ = read(features, query(features, masks))
     for mask, gram, content in zip(masks, grams.values(), contents.values(), strict=True):
         area = features[0, 0].numel() if mask is None else mask.sum()
         torch.testing.assert_close(gram / area, losses.gram_matrix(features, mask))
@@ -63,7 +63,7 @@ def test_gradients(
     features = features.contiguous(memory_format=layout).requires_grad_()
 
     def everything(given: Tensor) -> tuple[Tensor, ...]:
-        shown, grams, contents = read(given, taken)
+        shown, grams, contents, _ = read(given, taken)
         return shown.sin(), *grams.values(), *contents.values()
 
     assert torch.autograd.gradcheck(everything, features)
@@ -75,7 +75,7 @@ def test_without_values_gradients_stay(features: Tensor, masks: list[Tensor | No
     found = []
     for values in (True, False):
         given = features.clone().requires_grad_()
-        _, grams, _ = read(given, LayerQuery(taken, values=values))
+        _, grams, _, _ = read(given, LayerQuery(taken, values=values))
         found += torch.autograd.grad([*grams.values()], given, upstream)
         assert bool(grams[REGION].any()) == values
     assert torch.equal(*found)
@@ -97,14 +97,14 @@ def test_a_small_region_in_half_precision() -> None:
     mask = torch.zeros(1, 1, 3, 4)
     mask[..., 1, 1:3] = 1
     for wanted in (mask, torch.zeros_like(mask)):
-        _, grams, _ = read(features, LayerQuery({REGION: units(wanted, torch.bfloat16)}))
+        _, grams, _, _ = read(features, LayerQuery({REGION: units(wanted, torch.bfloat16)}))
         assert torch.equal(grams[REGION], wanted.sum() * torch.ones(2, 2))
 
 
 def test_features_keep_their_layout() -> None:
     features = torch.rand(1, 4, 6, 8).contiguous(memory_format=torch.channels_last)
     taken = LayerQuery({REGION: units(None, torch.float32)})
-    shown, grams, _ = read(features.requires_grad_(), taken)
+    shown, grams, _, _ = read(features.requires_grad_(), taken)
     # A batch of one has a stride all the same; with another one convolutions copy their input.
     assert shown.stride() == features.stride()
     (gradient,) = torch.autograd.grad(shown.sum() + grams[REGION].sum(), features)
