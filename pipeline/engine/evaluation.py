@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.engine import layer_sums, losses
 from pipeline.engine.features import Part, add_to, deepest_of, parts, tile_features
 from pipeline.engine.layer_sums import Key, LayerQuery
-from pipeline.engine.neighbours import Candidates, search
+from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -277,7 +277,7 @@ def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = 
                     covered = whole.cut(mask).flatten().nonzero()[:, 0]
                     rows = rows.index_select(0, covered)
                 for style in target.candidates.get(layer, ()):
-                    nearest = search(rows, style.features)
+                    nearest = style.nearest(rows)
                     chosen = whole.cut(style.chosen[picture])
                     if covered is not None:
                         nearest = nearest.new_zeros(chosen.numel()).index_copy_(0, covered, nearest)

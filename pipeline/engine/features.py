@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.engine import layer_sums
 from pipeline.engine.layer_sums import Key, LayerQuery
-from pipeline.engine.neighbours import Candidates, directions, evenly
+from pipeline.engine.neighbours import Candidates, Samples, evenly
 from pipeline.engine.tiles import Tile, grid, halo, total_stride
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -168,14 +168,14 @@ def sample(
     picture: Tensor,
     masks: Mapping[Layer, Mapping[Key, Tensor | None]],
     side: int | None = None,
-) -> dict[Layer, dict[Key, Tensor]]:
-    """Features of a picture's regions, evenly over them, `neighbours.CANDIDATES` at most.
+) -> dict[Layer, dict[Key, Samples]]:
+    """Features of a picture's regions, evenly over them, `neighbours.MOST` at most.
 
     Arguments as `gram_sums`; a unit is in the region where the mask is at least half of its
     largest value.
 
     Returns:
-        Layer to (c, N) a mask, unit vectors.
+        Layer to the samples of each mask.
     """
     sizes = encoder.sizes(*picture.shape[2:])
     picked = {
@@ -192,7 +192,7 @@ def sample(
             for key, map_ in picked[layer].items():
                 parts_of[layer][key].append(rows[whole.cut(map_).flatten()])
     return {
-        layer: {key: directions(torch.cat(rows)) for key, rows in found.items()}
+        layer: {key: Samples.of(torch.cat(rows)) for key, rows in found.items()}
         for layer, found in parts_of.items()
     }
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.engine.neighbours import Candidates, distance_gradient, distance_sum
+from pipeline.engine.neighbours import Candidates
 
 #: Share of a layer's units from which on a region is cheaper read whole than gathered.
 _MOST = 0.75
@@ -120,7 +120,7 @@ def read(
         ``sum_k m_k F_ik F_jk``, (N, N), with ``query.moments`` (N + 1, N); for each of
         ``query.masks`` the content sum ``sum_ik m_k (F_ik - P_ik)^2``, a scalar (Gatys et al. 2016,
         eq. 1 and 3, without their factors); for each of ``query.neighbours`` the neighbour sum, a
-        scalar (`neighbours.distance_sum`). The sums are float32, or float64 for such features.
+        scalar (`Candidates.distance_sum`). The sums are float32, or float64 for such features.
     """
     shown, *sums = _Read.apply(features, query)
     found = iter(sums)
@@ -140,8 +140,7 @@ class _Read(torch.autograd.Function):
         if query.values:
             grams = [_gram_sum(rows, chosen, query.moments) for chosen in query.grams.values()]
             neighbours = [
-                distance_sum(*_region(rows, chosen), chosen.index, wanted)
-                for chosen, wanted in query.neighbours.values()
+                _neighbour_sum(rows, chosen, wanted) for chosen, wanted in query.neighbours.values()
             ]
         else:
             zero = rows.new_zeros((), dtype=exact)
@@ -167,10 +166,15 @@ class _Read(torch.autograd.Function):
         for chosen, upstream in zip(query.grams.values(), sums, strict=False):
             # d sum(dG * G) / dF_k = m_k (dG + dG^T) F_k.
             square = upstream[:channels] if query.moments else upstream
-            share = chosen.of(rows) @ (square + square.T).to(rows.dtype)
-            if query.moments:
-                first = upstream[channels].to(rows.dtype)
-                share += first if chosen.roots is None else chosen.roots * first
+            both = (square + square.T).to(rows.dtype)
+            first = upstream[channels].to(rows.dtype) if query.moments else None
+            if first is not None and chosen.roots is None:
+                # d sum(df * f) / dF_k = m_k df.
+                share = torch.addmm(first, chosen.of(rows), both)
+            else:
+                share = chosen.of(rows) @ both
+                if first is not None and chosen.roots is not None:
+                    share.addr_(chosen.roots[:, 0], first)
             if total is None and chosen.index is None:
                 total = share if chosen.roots is None else share * chosen.roots
                 continue
@@ -180,7 +184,11 @@ class _Read(torch.autograd.Function):
         for (chosen, wanted), upstream in zip(
             query.neighbours.values(), sums[count:], strict=False
         ):
-            share = distance_gradient(*_region(rows, chosen), chosen.index, wanted)
+            region = _region(rows, chosen)
+            first, *others = wanted
+            share = first.distance_gradient(*region, chosen.index)
+            for style in others:
+                share += style.distance_gradient(*region, chosen.index)
             share *= upstream.to(rows.dtype)
             if total is None and chosen.index is None:
                 total = share
@@ -224,12 +232,21 @@ def _region(rows: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
     return rows if units.index is None else rows.index_select(0, units.index), weights
 
 
+def _neighbour_sum(rows: Tensor, units: Units, styles: Sequence[Candidates]) -> Tensor:
+    region = _region(rows, units)
+    return torch.stack([style.distance_sum(*region, units.index) for style in styles]).sum()
+
+
 def _gram_sum(rows: Tensor, units: Units, moments: bool) -> Tensor:
     """A region's Gram sum, (N, N); with its first moment (N + 1, N)."""
     weighed = units.of(rows)
     gram = _outer(weighed)
     if not moments:
         return gram
+    if weighed.dtype == gram.dtype:
+        roots = weighed.new_ones(len(weighed), 1) if units.roots is None else units.roots
+        return torch.cat([gram, roots.T @ weighed])
+    # A product in half precision would be rounded.
     again = weighed if units.roots is None else weighed * units.roots
     return torch.cat([gram, again.sum(0, keepdim=True, dtype=gram.dtype)])
 

@@ -3,20 +3,28 @@
 A style loss beside the Gram matrices' (Kolkin et al. 2022, Neural Neighbor Style Transfer; Zhang et
 al. 2022, ARF, equation 2: nearest neighbour feature matching). Statistics of a whole region say
 nothing of any one unit; here every unit has a style's feature of its own to become. Which one is
-looked up now and then (`search`). In between the loss is a sum over units, as a content loss is.
+looked up now and then (`Candidates.nearest`). In between the loss is a sum over units, as a content
+loss is.
+
+Nearest is the least cosine distance, as in both papers, but of features less most of the style's
+mean: activations are never negative, so that plain cosines are all near 1 and let colours fade.
+(Kolkin et al. take both pictures' own means away, for the search alone. With one centre for search
+and loss a search never raises the loss.)
 
 Shapes: B batch, N channels, H W height and width of a layer, M = B*H*W units, n units of a region,
 c candidates.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 #: Style features of a layer that are searched at most, evenly over the style picture.
-CANDIDATES = 2048
+MOST = 2048
+#: Share of the style's mean that is taken away; with all of it a style of one colour would have no
+#: features left.
+_CENTRED = 0.9
 # Similarities of units and candidates that are held at once.
 _AT_ONCE = 2**22
 # Features shorter than this point nowhere.
@@ -24,97 +32,102 @@ _SHORTEST = 1e-6
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """A style's features at one layer, of which each unit has a nearest one.
+class Samples:
+    """Features of a style at one layer.
 
     Attributes:
-        features: (c, N), unit vectors.
+        centre: (N,), where directions are taken from.
+        directions: (c, N), unit vectors, of the style's features from there.
+    """
+
+    centre: Tensor
+    directions: Tensor
+
+    @staticmethod
+    def of(rows: Tensor) -> "Samples":
+        """Of features, (c, N)."""
+        centre = _CENTRED * rows.mean(0)
+        centred = rows - centre
+        return Samples(centre, centred * _inverse_lengths(centred).to(rows.dtype))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a region's units may be drawn to at one layer, by one of its styles.
+
+    Attributes:
+        samples: the style's features.
         weight: of the style's loss.
-        chosen: (B, 1, H, W) whole numbers, each unit's candidate; changed in place by searches, so
+        chosen: (B, 1, H, W) whole numbers, each unit's sample; changed in place by searches, so
             that a recorded step sees what they find.
     """
 
-    features: Tensor
+    samples: Samples
     weight: float
     chosen: Tensor
 
+    def nearest(self, rows: Tensor) -> Tensor:
+        """(n,), the numbers of the samples at the least cosine distance to features, (n, N)."""
+        count = max(1, _AT_ONCE // len(self.samples.directions))
+        found = [
+            ((part - self.samples.centre) @ self.samples.directions.T).argmax(1)
+            for part in torch.split(rows, count)
+        ]
+        return torch.cat(found) if found else self.chosen.new_zeros(0)
 
-def directions(rows: Tensor) -> Tensor:
-    """(n, N) to unit vectors; zeros stay."""
-    return rows * _inverse_lengths(rows).to(rows.dtype)
+    def distance_sum(self, rows: Tensor, weights: Tensor | None, index: Tensor | None) -> Tensor:
+        """``w sum_k m_k (1 - cos(F_k - c, C_k))``, with C_k the unit's sample and c the centre.
 
+        Args:
+            rows: (n, N), the region's features.
+            weights: (n, 1), m; None: all 1.
+            index: (n,), the units' numbers among all M; None: they are all.
 
-def search(rows: Tensor, candidates: Tensor) -> Tensor:
-    """(n,), the numbers of the candidates at the least cosine distance.
+        Returns:
+            A scalar in float32 at least.
+        """
+        centred = rows - self.samples.centre
+        distances = 1 - _along(centred, self._goals(index)) * _inverse_lengths(centred)
+        return self.weight * (distances if weights is None else distances * weights).sum()
 
-    Args:
-        rows: (n, N), features of any length.
-        candidates: (c, N), unit vectors.
-    """
-    count = max(1, _AT_ONCE // len(candidates))
-    found = [(part @ candidates.T).argmax(1) for part in torch.split(rows, count)]
-    return torch.cat(found) if found else rows.new_zeros(0, dtype=torch.int64)
+    def distance_gradient(
+        self, rows: Tensor, weights: Tensor | None, index: Tensor | None
+    ) -> Tensor:
+        """The gradient of `distance_sum` with respect to the features, (n, N).
 
+        ``-w m_k (C_k - f_k (f_k C_k) / |f_k|^2) / |f_k|`` with ``f_k = F_k - c``.
+        """
+        centred, goals = rows - self.samples.centre, self._goals(index)
+        inverse = _inverse_lengths(centred)
+        scale = self.weight * (inverse if weights is None else inverse * weights)
+        own = scale * inverse.square() * _along(centred, goals)
+        return centred.mul_(own.to(rows.dtype)).addcmul_(goals, scale.to(rows.dtype), value=-1)
 
-def distance_sum(
-    rows: Tensor, weights: Tensor | None, index: Tensor | None, wanted: Sequence[Candidates]
-) -> Tensor:
-    """``sum_s w_s sum_k m_k (1 - cos(F_k, C_sk))``, with C_sk the unit's candidate of style s.
-
-    Args:
-        rows: (n, N), the region's features.
-        weights: (n, 1), m; None: all 1.
-        index: (n,), the units' numbers among all M; None: they are all.
-        wanted: of each of the region's styles.
-
-    Returns:
-        A scalar in float32 at least.
-    """
-    total, exact = sum(style.weight for style in wanted), _exact(rows)
-    along = (rows * _goals(index, wanted)).sum(1, keepdim=True, dtype=exact)
-    distances = total - along * _inverse_lengths(rows)
-    return (distances if weights is None else distances * weights).sum()
-
-
-def distance_gradient(
-    rows: Tensor, weights: Tensor | None, index: Tensor | None, wanted: Sequence[Candidates]
-) -> Tensor:
-    """The gradient of `distance_sum` with respect to the features, (n, N).
-
-    ``-m_k (C_k - F_k (F_k C_k) / |F_k|^2) / |F_k|`` with C_k the styles' weighted sum.
-    """
-    goals, inverse, exact = _goals(index, wanted), _inverse_lengths(rows), _exact(rows)
-    along = (rows * goals).sum(1, keepdim=True, dtype=exact)
-    scale = inverse if weights is None else inverse * weights
-    return (rows * (along * inverse.square()).to(rows.dtype)).sub_(goals).mul_(scale.to(rows.dtype))
-
-
-def _goals(index: Tensor | None, wanted: Sequence[Candidates]) -> Tensor:
-    """(n, N), the weighted sum of the styles' chosen candidates."""
-
-    def of(style: Candidates) -> Tensor:
-        numbers = style.chosen.flatten()
+    def _goals(self, index: Tensor | None) -> Tensor:
+        """(n, N), the samples of the units."""
+        numbers = self.chosen.flatten()
         numbers = numbers if index is None else numbers.index_select(0, index)
-        return style.features.index_select(0, numbers)
+        return self.samples.directions.index_select(0, numbers)
 
-    first, *others = wanted
-    goals = of(first) if first.weight == 1 else of(first) * first.weight
-    for style in others:
-        goals = goals.add(of(style), alpha=style.weight)
-    return goals
+
+def _along(rows: Tensor, goals: Tensor) -> Tensor:
+    """(n, 1), the products of two features each, (n, N), in float32 at least."""
+    products = rows * goals
+    # To name the type that it has anyway costs a copy.
+    half = products.dtype.itemsize < 4
+    return products.sum(1, keepdim=True, dtype=torch.float32 if half else None)
 
 
 def _inverse_lengths(rows: Tensor) -> Tensor:
     """(n, 1), ``1 / |F_k|``; 0 where a feature is all but 0."""
-    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=_exact(rows))
+    half = rows.dtype.itemsize < 4
+    lengths = torch.linalg.vector_norm(
+        rows, dim=1, keepdim=True, dtype=torch.float32 if half else None
+    )
     return torch.where(lengths > _SHORTEST, 1 / lengths.clamp_min(_SHORTEST), 0)
 
 
-def _exact(rows: Tensor) -> torch.dtype:
-    return torch.promote_types(rows.dtype, torch.float32)
-
-
-def evenly(count: int, most: int = CANDIDATES) -> Tensor:
+def evenly(count: int, most: int = MOST) -> Tensor:
     """At most so many of ``count`` numbers, evenly spaced, the first among them."""
     if count <= most:
         return torch.arange(count)

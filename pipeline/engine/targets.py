@@ -19,7 +19,7 @@ from pipeline.engine.features import (
 )
 from pipeline.engine.guides import Propagation, drop_vanishing, layer_mask
 from pipeline.engine.layer_sums import Key
-from pipeline.engine.neighbours import Candidates
+from pipeline.engine.neighbours import Candidates, Samples
 from pipeline.engine.objective import Guide, Objective, Statistics, Style, Target
 from pipeline.engine.tiles import WHOLE, Tiling
 from pipeline.engine.wasserstein import Gaussian
@@ -164,12 +164,12 @@ class TargetMaker:
                 continue
             style, _ = asked[key, number]
             share = sum(weights.values()) / sum(weights[layer] for layer in features)
-            for layer, rows in features.items():
+            for layer, samples in features.items():
                 chosen = torch.zeros(
-                    (count, 1, *available[layer]), dtype=torch.int64, device=rows.device
+                    (count, 1, *available[layer]), dtype=torch.int64, device=samples.centre.device
                 )
                 found[key].setdefault(layer, []).append(
-                    Candidates(rows, style.weight * share, chosen)
+                    Candidates(samples, style.weight * share, chosen)
                 )
         return found
 
@@ -221,7 +221,7 @@ class TargetMaker:
             for found in self._grams(group, moments=True)
         ]
 
-    def _samples(self, group: Sequence[StyleQuery]) -> list[dict[Layer, Tensor]]:
+    def _samples(self, group: Sequence[StyleQuery]) -> list[dict[Layer, Samples]]:
         (picture, *_) = (style.picture for style, _ in group)
         masks = self._style_masks(group, self.encoder.sizes(*picture.shape[2:]))
         found = sample(self.encoder, picture, _by_layer(masks), self.tiling.side)
