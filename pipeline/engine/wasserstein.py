@@ -34,8 +34,9 @@ class Gaussian:
     Attributes:
         mean: (N,).
         energy: a scalar, ``tr T + |mu|^2``, the mean square of its features.
-        directions: (N, R), the eigenvectors of its covariance T with the largest eigenvalues.
-        variances: (R,), these, blurred.
+        directions: (N, R), the eigenvectors of its covariance T with the largest eigenvalues; 0
+            where these are below the blur.
+        variances: (R,), the eigenvalues, blurred, the smallest first.
         rest: a scalar, the variance in all other directions, blurred.
         blur: a scalar.
     """
@@ -64,12 +65,14 @@ class Gaussian:
         values = values.clamp_min(0)
         # Without any variance nothing but the mean counts; the blur keeps the root finite.
         blur = _BLUR * values[-1] + 1e-6 * mean.square().mean() + 1e-12
+        # Without variance, which vectors are found is chance: these count as the rest.
+        kept = torch.where(values[-most:] > blur, values[-most:], 0)
         found = (
             mean,
             second.trace().clamp_min(1e-12),
-            vectors[:, -most:],
-            values[-most:] + blur,
-            values[:-most].sum() + blur,
+            vectors[:, -most:] * (kept > 0),
+            kept + blur,
+            values.sum() - kept.sum() + blur,
             blur,
         )
         return Gaussian(*(tensor.to(moments.device, moments.dtype) for tensor in found))
@@ -81,10 +84,10 @@ def distances(moments: Sequence[Tensor], targets: Sequence[Gaussian]) -> list[Te
     ``(|mu_s - mu_t|^2 + tr S + tr T - 2 tr (T^1/2 S T^1/2)^1/2) / (tr T + |mu_t|^2)``: 0 is the
     style itself, 1 an empty picture, whatever the encoder and layer.
 
-    Where a layer has more channels than `DIRECTIONS`, S and T are compared as matrices in T's
-    first directions; of all others the whole variances s and t are, by ``(s^1/2 - t^1/2)^2``, the
-    least that Gaussians of such variances can be apart. Both covariances are blurred by a
-    thousandth of T's largest eigenvalue.
+    S and T are compared as matrices in T's first `DIRECTIONS` directions; of all others the whole
+    variances s and t are, by ``(s^1/2 - t^1/2)^2``, the least that Gaussians of such variances can
+    be apart. Both covariances are blurred by a thousandth of T's largest eigenvalue. Neither is in
+    the papers, which have all directions and a small number on the diagonal.
 
     Args:
         moments: (N + 1, N) each, as `Gaussian.of`.
@@ -100,12 +103,10 @@ def distances(moments: Sequence[Tensor], targets: Sequence[Gaussian]) -> list[Te
         turned = mean @ target.directions
         inside = target.directions.T @ (second @ target.directions) - torch.outer(turned, turned)
         variances = inside.diagonal() + target.blur
-        trace = (variances + target.variances).sum()
-        if len(mean) > len(turned):
-            all_of_it = second.diagonal().sum() - mean.square().sum()
-            rest = (all_of_it - inside.diagonal().sum()).clamp_min(0) + target.blur
-            trace = trace + (rest.sqrt() - target.rest.sqrt()).square()
-        traces.append(trace)
+        all_of_it = second.diagonal().sum() - mean.square().sum()
+        rest = (all_of_it - inside.diagonal().sum()).clamp_min(0) + target.blur
+        beyond = (rest.sqrt() - target.rest.sqrt()).square()
+        traces.append((variances + target.variances).sum() + beyond)
         # In T's own directions T^1/2 is a diagonal, which is multiplied with by elements.
         roots = target.variances.sqrt()
         blurred = inside + torch.diag_embed(target.blur.expand_as(roots))

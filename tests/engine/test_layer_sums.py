@@ -1,11 +1,14 @@
 """Sums over a layer's units: by hand, against autograd, in parts."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from pipeline.engine import losses
 from pipeline.engine.layer_sums import LayerQuery, read, units
+from pipeline.engine.neighbours import Candidates, Samples
 
 REGION = (0, 0)
 
@@ -67,6 +70,44 @@ def test_gradients(
         return shown.sin(), *grams.values(), *contents.values()
 
     assert torch.autograd.gradcheck(everything, features)
+
+
+def with_moments(features: Tensor, masks: list[Tensor | None]) -> LayerQuery:
+    """Everything there is to take: moments, contents, two styles' neighbours in two regions."""
+    taken = query(features, masks)
+    generator = torch.Generator().manual_seed(2)
+    style = Samples.of(torch.rand(6, 5, generator=generator, dtype=torch.float64))
+    chosen = torch.randint(0, 6, (1, 1, 7, 9), generator=generator)
+    styles = [Candidates(style, 0.3, chosen), Candidates(style, 0.7, chosen.flip(3))]
+    regions = {(0, k): (units(mask, features.dtype), styles) for k, mask in enumerate(masks)}
+    return dataclasses.replace(taken, moments=True, neighbours=regions)
+
+
+def test_moments_by_hand() -> None:
+    features = torch.tensor([[[[1.0, 2.0, 3.0]], [[0.0, 1.0, 1.0]]]])
+    mask = torch.tensor([[[[1.0, 0.0, 0.5]]]])
+    for dtype in (torch.float32, torch.bfloat16):
+        regions = {REGION: units(mask, dtype), (0, 1): units(None, dtype)}
+        _, grams, _, _ = read(features.to(dtype), LayerQuery(regions, moments=True))
+        torch.testing.assert_close(
+            grams[REGION], torch.tensor([[5.5, 1.5], [1.5, 0.5], [2.5, 0.5]]), rtol=0.01, atol=0
+        )
+        torch.testing.assert_close(grams[0, 1], torch.tensor([[14.0, 5.0], [5.0, 2.0], [6.0, 2.0]]))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_gradients_of_moments_and_neighbours(
+    features: Tensor, masks: list[Tensor | None], several: bool
+) -> None:
+    # Alone a region's gradient is the layer's; others' are added to it.
+    for wanted in [masks] if several else [[mask] for mask in masks]:
+        taken = with_moments(features, wanted)
+
+        def everything(given: Tensor, taken: LayerQuery = taken) -> tuple[Tensor, ...]:
+            shown, *sums = read(given, taken)
+            return shown.sin(), *(value for found in sums for value in found.values())
+
+        assert torch.autograd.gradcheck(everything, features.clone().requires_grad_())
 
 
 def test_without_values_gradients_stay(features: Tensor, masks: list[Tensor | None]) -> None:
