@@ -248,12 +248,13 @@ def to_meta(found: Any) -> Any:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("kind", ["balanced", "gatys"])
+@pytest.mark.parametrize(("kind", "style"), KINDS)
 def test_an_iteration_stays_on_its_device(
-    kind: str, count: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, style: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, guides, mask = (batch_of(count, found) for found in scene(61, 83))
-    compared = comparison(vgg(), ["relu1_1", "relu2_1"], content, [guides] * count, mask, kind=kind)
+    layers = ["relu1_1", "relu2_1"]
+    compared = comparison(vgg(), layers, content, [guides] * count, mask, kind=kind, style=style)
     taken = to_meta(whole_queries(LayerMasks.of(compared), compared))
     monkeypatch.setattr("pipeline.engine.evaluation.whole_queries", lambda *_: taken)
     there = to_meta(compared)
