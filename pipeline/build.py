@@ -167,6 +167,7 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) ->
         {layer: weight / total for layer, weight in zip(layers, layer_weights, strict=True)},
         encoder.content_layers,
         loss.layout_weight,
+        cast(Any, loss.style),
     )
     descent = Descent(
         cast(Any, optimizer.name),

@@ -35,6 +35,7 @@ Padding = StrEnum("Padding", ["replicate", "zeros", "reflect"])
 Pooling = StrEnum("Pooling", ["max", "average"])
 Precision = StrEnum("Precision", ["auto", "float32", "tf32", "bfloat16"])
 Propagation = StrEnum("Propagation", ["simple", "inside", "all"])
+StyleLoss = StrEnum("StyleLoss", ["gram", "wasserstein", "neighbours", "gram_neighbours"])
 Unstyled = StrEnum("Unstyled", ["keep", "free"])
 
 
@@ -124,6 +125,7 @@ class LossSettings:
     """Which losses, and their weights."""
 
     name: LossName = LossName.balanced
+    style: StyleLoss = StyleLoss.gram
     content_weight: float = field(default=1.0, metadata=within(0, 1e12))
     style_weight: float = field(default=30.0, metadata=within(0, 1e12))
     layout_weight: float = field(default=4.0, metadata=within(0, 1e12))
@@ -256,6 +258,11 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     weights = settings.loss.layer_weights
     if weights is not None and not sum(weights) > 0:
         yield "loss.layer_weights are all 0; give one of them a weight"
+    if settings.loss.name == LossName.gatys and settings.loss.style != StyleLoss.gram:
+        yield (
+            f"loss.style={settings.loss.style} is not for the formulas of loss=gatys; "
+            "use loss=balanced or loss.style=gram"
+        )
     yield from _problems_of_regions_and_styles(settings)
 
 

@@ -1,8 +1,9 @@
 """Stylize: the optimisation that every method shares (Gatys et al. 2016, coarse to fine)."""
 
+import functools
 import logging
 import math
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +12,12 @@ from torch import Tensor
 
 from pipeline.engine import losses
 from pipeline.engine.budget import Memory, affordable_history, choose_tiling, smaller
-from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
+from pipeline.engine.evaluation import (
+    Comparison,
+    Evaluate,
+    find_neighbours,
+    whole_evaluation,
+)
 from pipeline.engine.features import gram_sums
 from pipeline.engine.guides import Propagation
 from pipeline.engine.job import Job, factors
@@ -33,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Pictures of more pixels are not painted together on a CPU: they no longer fit into its caches.
 LARGEST_TOGETHER = 200**2
+#: How often a scale looks for the units' nearest style features: at first, and evenly over it.
+SEARCHES = 4
 #: Iterations over which `Descent.tolerance` looks for progress.
 PATIENCE = 10
 
@@ -299,16 +307,19 @@ class Engine:
         return found
 
     def _evaluation(
-        self, jobs: Sequence[Job], start: Tensor, tiling: Tiling, warn: bool
-    ) -> Evaluate:
+        self, jobs: Sequence[Job], painted: Tensor, tiling: Tiling, warn: bool
+    ) -> tuple[Evaluate, Callable[[], None]]:
+        """How to evaluate the pictures, and how to look for their neighbours anew."""
         content, mask = _batch([job.content for job in jobs]), _batch([job.mask for job in jobs])
         targets, kept = self._maker(tiling).make(content, [job.guides for job in jobs], warn)
         comparison = Comparison(
             self.encoder, self.objective, self._weights, content, mask, targets, kept
         )
+        look_again = functools.partial(find_neighbours, comparison, painted, tiling.side)
+        look_again()
         if tiling.side is None and self.resources.team.size == 1:
-            return whole_evaluation(comparison, start)
-        return tiled_evaluation(comparison, start, tiling, self.resources.team)
+            return whole_evaluation(comparison, painted), look_again
+        return tiled_evaluation(comparison, painted, tiling, self.resources.team), look_again
 
     def _descend(
         self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
@@ -317,7 +328,7 @@ class Engine:
         painted = _batch([job.beginning for job in jobs]).clone(
             memory_format=torch.contiguous_format
         )
-        evaluate = self._evaluation(jobs, painted, tiling, warn=scale.factor == 1)
+        evaluate, look_again = self._evaluation(jobs, painted, tiling, warn=scale.factor == 1)
         optimizer = self._optimizer(painted)
         values = painted.new_zeros(len(jobs), 4)
         done = [len(work.curve) for work in works]
@@ -336,7 +347,10 @@ class Engine:
         replayed = have.record and tiling.side is None and have.team.size == 1
         step = RecordedStep(advance, painted.device) if replayed else advance
         arrivals = Arrivals(values, arrived)
+        searches = {scale.iterations * n // SEARCHES for n in range(1, SEARCHES)}
         for iteration in range(scale.iterations):
+            if iteration in searches:
+                look_again()
             step()
             arrivals.take()
             for k, (work, before) in enumerate(zip(works, done, strict=True)):

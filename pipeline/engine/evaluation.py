@@ -3,15 +3,16 @@
 `pipeline.engine.tiled` computes the same in tiles.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline.engine import layer_sums, losses
-from pipeline.engine.features import Part, add_to, deepest_of, parts
+from pipeline.engine.features import Part, add_to, deepest_of, parts, tile_features
 from pipeline.engine.layer_sums import Key, LayerQuery
+from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -97,11 +98,17 @@ class LayerMasks:
             everywhere.
         content_masks: layer to where each region's content sum is taken, in the same way.
         names: level to the names of the layers that are read there.
+        moments: as `LayerQuery.moments`.
+        neighbour_masks: layer to where each region's neighbour sum is taken, in the same way.
+        candidates: of each region, as `Target.candidates`.
     """
 
     gram_masks: Mapping[Layer, Mapping[Key, Tensor | None]]
     content_masks: Mapping[Layer, Mapping[Key, Tensor | None]]
     names: Mapping[int, Sequence[str]]
+    moments: bool
+    neighbour_masks: Mapping[Layer, Mapping[Key, Tensor | None]]
+    candidates: Mapping[Key, Mapping[Layer, Sequence[Candidates]]]
 
     @staticmethod
     def of(comparison: Comparison) -> "LayerMasks":
@@ -118,14 +125,21 @@ class LayerMasks:
             found[key[0]] = 1 if mask is None else mask[0]
             return found
 
-        gram_masks = {
-            layer: {
-                target.key: in_batch(target.gram_masks[layer], target.key, sizes[layer])
-                for target in targets
-                if layer in target.areas
+        def style_masks(
+            layers: Mapping[Key, Collection[Layer]],
+        ) -> dict[Layer, dict[Key, Tensor | None]]:
+            return {
+                layer: {
+                    target.key: in_batch(target.gram_masks[layer], target.key, sizes[layer])
+                    for target in targets
+                    if layer in layers[target.key]
+                }
+                for layer in dict.fromkeys(layer for found in layers.values() for layer in found)
             }
-            for layer in dict.fromkeys(layer for target in targets for layer in target.areas)
-        }
+
+        gram_masks = style_masks({target.key: target.gram_layers for target in targets})
+        neighbour_masks = style_masks({target.key: target.candidates for target in targets})
+        candidates = {target.key: target.candidates for target in targets}
         content_masks: dict[Layer, dict[Key, Tensor | None]] = {}
         if comparison.objective.content_weight > 0:
             content_masks = {
@@ -135,8 +149,9 @@ class LayerMasks:
                 }
                 for layer in targets[0].content_factors
             }
-        names = comparison.encoder.by_level({**gram_masks, **content_masks})
-        return LayerMasks(gram_masks, content_masks, names)
+        names = comparison.encoder.by_level({**gram_masks, **neighbour_masks, **content_masks})
+        moments = comparison.objective.takes_moments
+        return LayerMasks(gram_masks, content_masks, names, moments, neighbour_masks, candidates)
 
     def queries(
         self,
@@ -166,6 +181,14 @@ class LayerMasks:
                     if layer in contents
                 },
                 values,
+                self.moments,
+                {
+                    key: (
+                        part.units(mask, layer.name),
+                        part.candidates(self.candidates[key][layer], layer.name),
+                    )
+                    for key, mask in self.neighbour_masks.get(layer, {}).items()
+                },
             )
             for layer in layers
         }
@@ -203,9 +226,10 @@ def read_layers(
     """
 
     def reader(name: str, hidden: Tensor) -> Tensor:
-        hidden, grams, contents = layer_sums.read(hidden, taken[name])
+        hidden, grams, contents, neighbours = layer_sums.read(hidden, taken[name])
         add_to(sums.grams, Layer(name, level), grams)
         add_to(sums.contents, Layer(name, level), contents)
+        add_to(sums.neighbours, Layer(name, level), neighbours)
         return hidden
 
     return encoder.read(features, [*taken], reader, start, stop)
@@ -220,9 +244,44 @@ def feature_terms(comparison: Comparison, sums: Sums, zero: Tensor) -> Tensor:
         zero: a scalar on their device.
     """
     goal, targets = comparison.objective, comparison.targets
-    style = style_terms(goal, comparison.weights, targets, sums.grams, zero)
+    style = style_terms(goal, comparison.weights, targets, sums, zero)
     content = content_terms(goal, targets, sums.contents, zero)
     return torch.stack([content, style, torch.zeros_like(style)], dim=1)
+
+
+@torch.no_grad()
+def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = None) -> None:
+    """Find each unit's nearest style feature anew: changes the targets' `Candidates.chosen`.
+
+    At the same picture the neighbour sums fall or stay: no unit gets a farther one.
+
+    Args:
+        comparison: of the pictures.
+        painted: (B, 3, H, W).
+        side: of tiles, as `Tiling.side`.
+    """
+    targets = [target for found in comparison.targets for target in found]
+    layers = dict.fromkeys(layer for target in targets for layer in target.candidates)
+    if not layers:
+        return
+    shown = comparison.content + comparison.mask * (painted - comparison.content)
+    for part, found in tile_features(comparison.encoder, shown, layers, side):
+        for layer, features in found.items():
+            whole, here = part.boxes(layer.name)
+            for target in targets:
+                picture = slice(target.key[0], target.key[0] + 1)
+                mask = target.gram_masks.get(layer)
+                rows = here.cut(features[picture])[0].flatten(1).T
+                covered = None
+                if mask is not None:
+                    covered = whole.cut(mask).flatten().nonzero()[:, 0]
+                    rows = rows.index_select(0, covered)
+                for style in target.candidates.get(layer, ()):
+                    nearest = style.nearest(rows)
+                    chosen = whole.cut(style.chosen[picture])
+                    if covered is not None:
+                        nearest = nearest.new_zeros(chosen.numel()).index_copy_(0, covered, nearest)
+                    chosen.copy_(nearest.view_as(chosen))
 
 
 def layouts_of(comparison: Comparison) -> list[list[losses.Layout]]:

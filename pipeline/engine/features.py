@@ -3,7 +3,8 @@
 Shapes: N channels, H W height and width.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pipeline.engine import layer_sums
 from pipeline.engine.layer_sums import Key, LayerQuery
+from pipeline.engine.neighbours import Candidates, Samples, evenly
 from pipeline.engine.tiles import Tile, grid, halo, total_stride
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
@@ -44,6 +46,22 @@ class Part:
         seen = self.encoder.sizes(self.tile.seen.height, self.tile.seen.width)[layer]
         found = self.encoder.mean.new_zeros(1, 1, *seen)
         here.cut(found)[:] = 1 if mask is None else whole.cut(mask)
+        return found
+
+    def candidates(self, styles: Sequence[Candidates], layer: str) -> Sequence[Candidates]:
+        """Styles' candidates, their choices of the units that are seen; ``layer`` as above.
+
+        Of a tile they are copies: 0 where other tiles answer.
+        """
+        if self.tile.is_whole:
+            return styles
+        whole, here = self.boxes(layer)
+        seen = self.encoder.sizes(self.tile.seen.height, self.tile.seen.width)[layer]
+        found = []
+        for style in styles:
+            chosen = style.chosen.new_zeros(1, 1, *seen)
+            here.cut(chosen)[:] = whole.cut(style.chosen)
+            found.append(dataclasses.replace(style, chosen=chosen))
         return found
 
     def boxes(self, layer: str) -> tuple[Box, Box]:
@@ -124,22 +142,68 @@ def gram_sums(
     picture: Tensor,
     masks: Mapping[Layer, Mapping[Key, Tensor | None]],
     side: int | None = None,
+    moments: bool = False,
 ) -> dict[Layer, dict[Key, Tensor]]:
     """Gram sums of a picture's layers (`layer_sums.read`).
 
     Args:
         encoder, picture, side: as `tile_features`.
         masks: layer to where they are taken, (1, 1, H_l, W_l) each; None: everywhere.
+        moments: as `LayerQuery.moments`.
 
     Returns:
-        Layer to one (N, N) a mask.
+        Layer to one (N, N) a mask; with moments (N + 1, N).
     """
     sums: dict[Layer, dict[Key, Tensor]] = {}
     for part, found in tile_features(encoder, picture, [*masks], side):
         for layer, features in found.items():
             units = {key: part.units(mask, layer.name) for key, mask in masks[layer].items()}
-            add_to(sums, layer, layer_sums.read(features, LayerQuery(units))[1])
+            taken = LayerQuery(units, moments=moments)
+            add_to(sums, layer, layer_sums.read(features, taken)[1])
     return sums
+
+
+def sample(
+    encoder: PyramidEncoder,
+    picture: Tensor,
+    masks: Mapping[Layer, Mapping[Key, Tensor | None]],
+    side: int | None = None,
+) -> dict[Layer, dict[Key, Samples]]:
+    """Features of a picture's regions, evenly over them, `neighbours.MOST` at most.
+
+    Arguments as `gram_sums`; a unit is in the region where the mask is at least half of its
+    largest value.
+
+    Returns:
+        Layer to the samples of each mask.
+    """
+    sizes = encoder.sizes(*picture.shape[2:])
+    picked = {
+        layer: {key: _evenly_over(mask, sizes[layer], picture) for key, mask in found.items()}
+        for layer, found in masks.items()
+    }
+    parts_of: dict[Layer, dict[Key, list[Tensor]]] = {
+        layer: {key: [] for key in found} for layer, found in masks.items()
+    }
+    for part, seen in tile_features(encoder, picture, [*masks], side):
+        for layer, features in seen.items():
+            whole, here = part.boxes(layer.name)
+            rows = here.cut(features)[0].flatten(1).T
+            for key, map_ in picked[layer].items():
+                parts_of[layer][key].append(rows[whole.cut(map_).flatten()])
+    return {
+        layer: {key: Samples.of(torch.cat(rows)) for key, rows in found.items()}
+        for layer, found in parts_of.items()
+    }
+
+
+def _evenly_over(mask: Tensor | None, size: tuple[int, int], like: Tensor) -> Tensor:
+    """(H, W), whether a unit is taken."""
+    flat = like.new_ones(size).flatten() if mask is None else mask.flatten()
+    inside = (flat >= flat.max() / 2).nonzero()[:, 0]
+    found = torch.zeros_like(flat, dtype=torch.bool)
+    found[inside[evenly(len(inside)).to(inside.device)]] = True
+    return found.view(size)
 
 
 def whole_features(

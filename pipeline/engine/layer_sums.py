@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.engine.neighbours import Candidates
+
 #: Share of a layer's units from which on a region is cheaper read whole than gathered.
 _MOST = 0.75
 # Partial sums of a product in half precision: each is rounded once, their sum not at all.
@@ -88,18 +90,24 @@ class LayerQuery:
         grams: the units of each region's Gram sum.
         content: (B, N, H, W), features that a content loss compares with; None: no such loss.
         masks: of the regions' content sums, (B, 1, H, W) each; None: the whole layer.
-        values: whether Gram sums are computed; False if only their gradients are wanted.
+        values: whether Gram and neighbour sums are computed; False if only their gradients are
+            wanted.
+        moments: whether each Gram sum has the features' own sum, ``sum_k m_k F_ik``, below it as
+            a last row.
+        neighbours: the units of each region's neighbour sum, and its styles' candidates.
     """
 
     grams: Mapping[Key, Units] = field(default_factory=dict)
     content: Tensor | None = None
     masks: Mapping[Key, Tensor | None] = field(default_factory=dict)
     values: bool = True
+    moments: bool = False
+    neighbours: Mapping[Key, tuple[Units, Sequence[Candidates]]] = field(default_factory=dict)
 
 
 def read(
     features: Tensor, query: LayerQuery
-) -> tuple[Tensor, dict[Key, Tensor], dict[Key, Tensor]]:
+) -> tuple[Tensor, dict[Key, Tensor], dict[Key, Tensor], dict[Key, Tensor]]:
     """Take the sums from a layer.
 
     Args:
@@ -109,16 +117,18 @@ def read(
     Returns:
         The features, for the next layers; with them the sums' gradients find their way back in a
         single pass over the layer. For each of ``query.grams`` the Gram sum
-        ``sum_k m_k F_ik F_jk``, (N, N); for each of ``query.masks`` the content sum
-        ``sum_ik m_k (F_ik - P_ik)^2``, a scalar (Gatys et al. 2016, eq. 1 and 3, without their
-        factors). The sums are float32, or float64 for such features.
+        ``sum_k m_k F_ik F_jk``, (N, N), with ``query.moments`` (N + 1, N); for each of
+        ``query.masks`` the content sum ``sum_ik m_k (F_ik - P_ik)^2``, a scalar (Gatys et al. 2016,
+        eq. 1 and 3, without their factors); for each of ``query.neighbours`` the neighbour sum, a
+        scalar (`Candidates.distance_sum`). The sums are float32, or float64 for such features.
     """
-    out = _Read.apply(features, query)
-    count = len(query.grams)
-    grams = dict(zip(query.grams, out[1 : 1 + count], strict=True))
+    shown, *sums = _Read.apply(features, query)
+    found = iter(sums)
+    grams = {key: next(found) for key in query.grams}
+    neighbours = {key: next(found) for key in query.neighbours}
     # Without content features there is no content sum.
-    contents = dict(zip(query.masks, out[1 + count :], strict=bool(out[1 + count :])))
-    return out[0], grams, contents
+    contents = dict(zip(query.masks, found, strict=query.content is not None))
+    return shown, grams, contents, neighbours
 
 
 class _Read(torch.autograd.Function):
@@ -128,10 +138,15 @@ class _Read(torch.autograd.Function):
         exact = torch.promote_types(features.dtype, torch.float32)
         channels = features.shape[1]
         if query.values:
-            grams = [_outer(chosen.of(rows)) for chosen in query.grams.values()]
+            grams = [_gram_sum(rows, chosen, query.moments) for chosen in query.grams.values()]
+            neighbours = [
+                _neighbour_sum(rows, chosen, wanted) for chosen, wanted in query.neighbours.values()
+            ]
         else:
-            empty = rows.new_zeros((), dtype=exact).expand(channels, channels)
+            zero = rows.new_zeros((), dtype=exact)
+            empty = zero.expand(channels + query.moments, channels)
             grams = [empty.clone() for _ in query.grams]
+            neighbours = [zero.clone() for _ in query.neighbours]
         contents = []
         if query.content is not None:
             squared = (features - query.content).to(exact).square().sum(1, keepdim=True)
@@ -139,27 +154,54 @@ class _Read(torch.autograd.Function):
         ctx.query = query
         ctx.save_for_backward(features)
         # `view_as` would change the stride of the batch, by which libraries tell the layout.
-        return features.detach(), *grams, *contents
+        return features.detach(), *grams, *neighbours, *contents
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor | None, *sums: Tensor) -> tuple[Tensor, None]:
         (features,) = ctx.saved_tensors
         query = ctx.query
-        rows = _rows(features)
+        rows, channels = _rows(features), features.shape[1]
         total = None
         for chosen, upstream in zip(query.grams.values(), sums, strict=False):
             # d sum(dG * G) / dF_k = m_k (dG + dG^T) F_k.
-            share = chosen.of(rows) @ (upstream + upstream.T).to(rows.dtype)
+            square = upstream[:channels] if query.moments else upstream
+            both = (square + square.T).to(rows.dtype)
+            first = upstream[channels].to(rows.dtype) if query.moments else None
+            if first is not None and chosen.roots is None:
+                # d sum(df * f) / dF_k = m_k df.
+                share = torch.addmm(first, chosen.of(rows), both)
+            else:
+                share = chosen.of(rows) @ both
+                if first is not None and chosen.roots is not None:
+                    share.addr_(chosen.roots[:, 0], first)
             if total is None and chosen.index is None:
                 total = share if chosen.roots is None else share * chosen.roots
                 continue
             total = torch.zeros_like(rows) if total is None else total
             chosen.add(total, share)
+        count = len(query.grams)
+        for (chosen, wanted), upstream in zip(
+            query.neighbours.values(), sums[count:], strict=False
+        ):
+            region = _region(rows, chosen)
+            first, *others = wanted
+            share = first.distance_gradient(*region, chosen.index)
+            for style in others:
+                share += style.distance_gradient(*region, chosen.index)
+            share *= upstream.to(rows.dtype)
+            if total is None and chosen.index is None:
+                total = share
+                continue
+            total = torch.zeros_like(rows) if total is None else total
+            # It has been weighed already.
+            Units(chosen.index).add(total, share)
         total = torch.zeros_like(rows) if total is None else total
         found = _picture(total, features)
         if query.content is not None:
-            found = found + _content_gradient(features, query, sums[len(query.grams) :])
+            found = found + _content_gradient(
+                features, query, sums[count + len(query.neighbours) :]
+            )
         # What comes from deeper layers may be used elsewhere, too: it is not changed in place.
         return found if gradient is None else found.add_(gradient), None
 
@@ -182,6 +224,31 @@ def _picture(rows: Tensor, like: Tensor) -> Tensor:
     """(M, N) to (B, N, H, W)."""
     batch, channels, height, width = like.shape
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _region(rows: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+    """A region's features, (n, N), and their weights, (n, 1); None: all weigh 1."""
+    weights = None if units.roots is None else units.roots.square()
+    return rows if units.index is None else rows.index_select(0, units.index), weights
+
+
+def _neighbour_sum(rows: Tensor, units: Units, styles: Sequence[Candidates]) -> Tensor:
+    region = _region(rows, units)
+    return torch.stack([style.distance_sum(*region, units.index) for style in styles]).sum()
+
+
+def _gram_sum(rows: Tensor, units: Units, moments: bool) -> Tensor:
+    """A region's Gram sum, (N, N); with its first moment (N + 1, N)."""
+    weighed = units.of(rows)
+    gram = _outer(weighed)
+    if not moments:
+        return gram
+    if weighed.dtype == gram.dtype:
+        roots = weighed.new_ones(len(weighed), 1) if units.roots is None else units.roots
+        return torch.cat([gram, roots.T @ weighed])
+    # A product in half precision would be rounded.
+    again = weighed if units.roots is None else weighed * units.roots
+    return torch.cat([gram, again.sum(0, keepdim=True, dtype=gram.dtype)])
 
 
 def _outer(rows: Tensor) -> Tensor:

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from pipeline.engine import losses
 from pipeline.engine.layer_sums import Key
+from pipeline.engine.neighbours import Candidates
+from pipeline.engine.wasserstein import Gaussian, distances
 from pipeline.networks.pyramid import Layer
+
+#: What a style loss compares; see `Objective.style`.
+StyleLoss = Literal["gram", "wasserstein", "neighbours", "gram_neighbours"]
+#: A style at one layer: the Gram matrix (N, N), or mean and covariance.
+Statistics = Tensor | Gaussian
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,12 @@ class Objective:
         style_layers: layer's name to weight w_l, which the levels of a pyramid share.
         content_layers: names of the content loss's layers, read at full size, equally weighted.
         layout_weight: of `losses.layout_loss`, which counts as content.
+        style: what E_l compares: ``gram`` matrices as in the paper; ``wasserstein``, means and
+            covariances (`pipeline.engine.wasserstein`); ``neighbours``, each unit with its nearest
+            of the style (`pipeline.engine.neighbours`); ``gram_neighbours``, the mean of both.
+
+    Raises:
+        ValueError: ``gatys`` with another style than ``gram``.
     """
 
     kind: Literal["balanced", "gatys"]
@@ -68,6 +81,36 @@ class Objective:
     style_layers: Mapping[str, float]
     content_layers: Sequence[str]
     layout_weight: float = 0.0
+    style: StyleLoss = "gram"
+
+    def __post_init__(self) -> None:
+        if self.kind == "gatys" and self.style != "gram":
+            raise ValueError(f"the formulas of Gatys et al. know no style loss {self.style}")
+
+    @property
+    def takes_moments(self) -> bool:
+        """Whether means are wanted besides Gram matrices."""
+        return self.style == "wasserstein"
+
+    @property
+    def takes_statistics(self) -> bool:
+        """Whether there are Gram matrices, or means and covariances, to compare."""
+        return self.style != "neighbours"
+
+    @property
+    def takes_neighbours(self) -> bool:
+        """Whether units have nearest ones of a style."""
+        return self.style in ("neighbours", "gram_neighbours")
+
+    def neighbour_weights(self, weights: Mapping[Layer, float]) -> dict[Layer, float]:
+        """Those of w_l whose layers are searched for neighbours.
+
+        All but the first of the network's, if there is another: what a unit sees there is hardly
+        more than its colour.
+        """
+        first = next(iter(self.style_layers))
+        deeper = {layer: weight for layer, weight in weights.items() if layer.name != first}
+        return deeper or dict(weights)
 
     def style_distance(self, gram: Tensor, target: Tensor) -> Tensor:
         """E_l of one layer."""
@@ -83,21 +126,29 @@ class Target:
     Attributes:
         key: of the region in its batch of pictures.
         mask: (1, 1, H, W), the region; None: the whole picture.
-        styles: weight, and layer to Gram matrix (N, N), of each style.
+        styles: weight, and layer to statistics, of each style that has some.
         gram_masks: layer to (1, 1, H_l, W_l), where the picture's Gram matrix is taken; None:
             everywhere.
         areas: layer to the sum of that mask, in units.
         content_masks: layer to (1, 1, H_l, W_l), where its features are compared; None: everywhere.
         content_factors: layer to the content loss of one unit of squared difference, a scalar.
+        candidates: layer to each style's features there, of which units have a nearest one.
     """
 
     key: Key
     mask: Tensor | None
-    styles: Sequence[tuple[float, Mapping[Layer, Tensor]]]
+    styles: Sequence[tuple[float, Mapping[Layer, Statistics]]]
     gram_masks: Mapping[Layer, Tensor | None]
     areas: Mapping[Layer, float]
     content_masks: Mapping[Layer, Tensor | None]
     content_factors: Mapping[Layer, Tensor]
+    candidates: Mapping[Layer, Sequence[Candidates]] = field(default_factory=dict)
+
+    @property
+    def gram_layers(self) -> list[Layer]:
+        """Where the picture's Gram matrix is taken."""
+        wanted = {layer for _, found in self.styles for layer in found}
+        return [layer for layer in self.areas if layer in wanted]
 
 
 @dataclass(frozen=True)
@@ -107,17 +158,19 @@ class Sums:
     Attributes:
         grams: layer to the Gram sums of the regions that have the layer.
         contents: layer to the content sums of all regions.
+        neighbours: layer to the neighbour sums of the regions that have candidates there.
     """
 
     grams: dict[Layer, dict[Key, Tensor]] = field(default_factory=dict)
     contents: dict[Layer, dict[Key, Tensor]] = field(default_factory=dict)
+    neighbours: dict[Layer, dict[Key, Tensor]] = field(default_factory=dict)
 
 
 def style_terms(
     objective: Objective,
     weights: Mapping[Layer, float],
     targets: Sequence[Sequence[Target]],
-    grams: Mapping[Layer, Mapping[Key, Tensor]],
+    sums: Sums,
     zero: Tensor,
 ) -> Tensor:
     """The weighted style losses, (B,).
@@ -126,24 +179,60 @@ def style_terms(
         objective: the losses.
         weights: layer to w_l.
         targets: of each picture's regions.
-        grams: as `Sums.grams`.
+        sums: of their layers.
         zero: a scalar, the loss of a picture without styles; one made here would have to be sent
             to the device.
     """
+    both = objective.takes_statistics and objective.takes_neighbours
+    half = 0.5 if both else 1.0
+    deeper = objective.neighbour_weights(weights)
+    pairs = []
+    for target in (target for regions in targets for target in regions):
+        painted = {
+            layer: sums.grams[layer][target.key] / target.areas[layer]
+            for layer in target.gram_layers
+        }
+        pairs += [(painted[layer], wanted) for _, layer, wanted in _weighted(weights, target)]
+    # All regions' at once: roots of several matrices take little longer than one's.
+    found_distances = iter(_distances(objective, pairs))
 
     def terms(target: Target) -> list[Tensor]:
-        found = []
-        painted = {layer: grams[layer][target.key] / area for layer, area in target.areas.items()}
-        for weight, wanted in target.styles:
-            # A region too small for some layers keeps its strength: the others carry its weight.
-            share = sum(weights.values()) / sum(weights[layer] for layer in wanted)
-            for layer, gram in wanted.items():
-                distance = objective.style_distance(painted[layer], gram)
-                found.append(weight * share * weights[layer] * distance)
-        return found
+        found = [
+            half * factor * next(found_distances) for factor, _, _ in _weighted(weights, target)
+        ]
+        # The styles' own weights are in the sums.
+        return found + [
+            sums.neighbours[layer][target.key] * (half * deeper[layer] / target.areas[layer])
+            for layer in target.candidates
+        ]
 
     of_pictures = [[term for target in regions for term in terms(target)] for regions in targets]
     return objective.style_weight * _sums(of_pictures, zero)
+
+
+def _weighted(
+    weights: Mapping[Layer, float], target: Target
+) -> list[tuple[float, Layer, Statistics]]:
+    """The weight of each comparison of a region with its styles' statistics."""
+    found = []
+    for weight, wanted in target.styles:
+        # A region too small for some layers keeps its strength: the others carry its weight.
+        share = sum(weights.values()) / sum(weights[layer] for layer in wanted)
+        for layer, statistics in wanted.items():
+            found.append((weight * share * weights[layer], layer, statistics))
+    return found
+
+
+def _distances(objective: Objective, pairs: Sequence[tuple[Tensor, Statistics]]) -> list[Tensor]:
+    """E_l of each pair of averages of a picture and a style's statistics."""
+    gaussians = [wanted for _, wanted in pairs if isinstance(wanted, Gaussian)]
+    if gaussians:
+        return distances([found for found, _ in pairs], gaussians)
+    return [
+        objective.style_distance(found, wanted)
+        for found, wanted in pairs
+        if isinstance(wanted, Tensor)
+    ]
 
 
 def content_terms(

@@ -10,17 +10,27 @@ import torch
 from torch import Tensor
 
 from pipeline.engine import losses
-from pipeline.engine.features import ContentSums, content_sums, gram_sums, whole_features
+from pipeline.engine.features import (
+    ContentSums,
+    content_sums,
+    gram_sums,
+    sample,
+    whole_features,
+)
 from pipeline.engine.guides import Propagation, drop_vanishing, layer_mask
 from pipeline.engine.layer_sums import Key
-from pipeline.engine.objective import Guide, Objective, Style, Target
+from pipeline.engine.neighbours import Candidates, Samples
+from pipeline.engine.objective import Guide, Objective, Statistics, Style, Target
 from pipeline.engine.tiles import WHOLE, Tiling
+from pipeline.engine.wasserstein import Gaussian
 from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.runtime.cache import Store, digest
 
 Value = TypeVar("Value")
 #: A region, and the number of one of its styles.
 StyleKey = tuple[Key, int]
+#: A style, and the layers at which it is wanted.
+StyleQuery = tuple[Style, Sequence[Layer]]
 
 
 @dataclass(frozen=True)
@@ -64,13 +74,13 @@ class TargetMaker:
         kept = self._kept(content, layers)
         found = {(b, k): guide for b, own in enumerate(guides) for k, guide in enumerate(own)}
         gram_masks = {key: self.gram_masks(guide, available, warn) for key, guide in found.items()}
-        grams = self.grams(
-            {
-                (key, number): (style, [*gram_masks[key]])
-                for key, guide in found.items()
-                for number, style in enumerate(guide.styles)
-            }
-        )
+        styles = {
+            (key, number): (style, [*gram_masks[key]])
+            for key, guide in found.items()
+            for number, style in enumerate(guide.styles)
+        }
+        statistics = self._statistics(styles)
+        candidates = self._candidates(styles, found, available, len(guides))
         content_masks = {
             key: {layer: self._layer_mask(guide.mask, layer, "simple") for layer in layers}
             for key, guide in found.items()
@@ -86,9 +96,9 @@ class TargetMaker:
 
         def target(key: Key, guide: Guide) -> Target:
             styles = [
-                (style.weight, grams[key, number]) for number, style in enumerate(guide.styles)
+                (style.weight, statistics[key, number]) for number, style in enumerate(guide.styles)
             ]
-            used = {layer for _, wanted in styles for layer in wanted}
+            used = {layer for _, wanted in styles for layer in wanted} | {*candidates[key]}
             return Target(
                 key=key,
                 mask=guide.mask,
@@ -101,6 +111,7 @@ class TargetMaker:
                 },
                 content_masks=content_masks[key],
                 content_factors=factors[key],
+                candidates=candidates[key],
             )
 
         targets = [
@@ -115,49 +126,116 @@ class TargetMaker:
         layers = [layer for layer in self.weights if layer in available]
         return self._layer_masks(guide.mask, layers, guide.region, warn)
 
-    def grams(
-        self, asked: Mapping[StyleKey, tuple[Style, Sequence[Layer]]]
-    ) -> dict[StyleKey, dict[Layer, Tensor]]:
+    def _statistics(
+        self, asked: Mapping[StyleKey, StyleQuery]
+    ) -> Mapping[StyleKey, Mapping[Layer, Statistics]]:
+        """What the styles' loss compares with, by layer; nothing if it knows neighbours alone."""
+        if not self.objective.takes_statistics:
+            return {key: {} for key in asked}
+        if self.objective.takes_moments:
+            return self._of_styles(asked, self._gaussians, "gaussians")
+        return self.grams(asked)
+
+    def _candidates(
+        self,
+        asked: Mapping[StyleKey, StyleQuery],
+        regions: Collection[Key],
+        available: Mapping[Layer, tuple[int, int]],
+        count: int,
+    ) -> dict[Key, dict[Layer, list[Candidates]]]:
+        """By region and layer the candidates of its styles, of which none are chosen yet.
+
+        Args:
+            asked: as `grams`.
+            regions: all, with styles or without.
+            available: layer to its size.
+            count: of pictures in the batch.
+        """
+        found: dict[Key, dict[Layer, list[Candidates]]] = {key: {} for key in regions}
+        if not self.objective.takes_neighbours:
+            return found
+        weights = self.objective.neighbour_weights(self.weights)
+        deeper = {
+            key: (style, [layer for layer in layers if layer in weights])
+            for key, (style, layers) in asked.items()
+        }
+        for (key, number), features in self._of_styles(deeper, self._samples, "samples").items():
+            if not features:
+                continue
+            style, _ = asked[key, number]
+            share = sum(weights.values()) / sum(weights[layer] for layer in features)
+            for layer, samples in features.items():
+                chosen = torch.zeros(
+                    (count, 1, *available[layer]), dtype=torch.int64, device=samples.centre.device
+                )
+                found[key].setdefault(layer, []).append(
+                    Candidates(samples, style.weight * share, chosen)
+                )
+        return found
+
+    def grams(self, asked: Mapping[StyleKey, StyleQuery]) -> dict[StyleKey, dict[Layer, Tensor]]:
         """Gram matrices of styles, at those of the layers asked for that they are large enough for.
 
         A picture that serves several regions, such as stitch's canvas, is encoded once.
         """
-        together: dict[str | StyleKey, dict[StyleKey, tuple[Style, Sequence[Layer]]]] = {}
+        return self._of_styles(asked, self._grams, "grams")
+
+    def _of_styles(
+        self,
+        asked: Mapping[StyleKey, StyleQuery],
+        make: Callable[[Sequence[StyleQuery]], list[dict[Layer, Value]]],
+        name: str,
+    ) -> dict[StyleKey, dict[Layer, Value]]:
+        """What is made of styles, of all that show the same picture at once, and kept by name."""
+        together: dict[str | StyleKey, dict[StyleKey, StyleQuery]] = {}
         for key, (style, layers) in asked.items():
             together.setdefault(style.name or key, {})[key] = style, layers
-        found: dict[StyleKey, dict[Layer, Tensor]] = {}
+        found: dict[StyleKey, dict[Layer, Value]] = {}
         for group in together.values():
             styles = [style for style, _ in group.values()]
             wanted = tuple(tuple(layers) for _, layers in group.values())
             made = self._reused(
-                functools.partial(self._grams, group),
+                functools.partial(make, [*group.values()]),
                 [styles[0].picture, *(style.mask for style in styles)],
-                ("grams", self.propagation, *wanted),
+                (name, self.propagation, *wanted),
             )
             # Kept in the order asked for; under which keys depends on who asks.
             found |= zip(group, made, strict=True)
         return found
 
     def _grams(
-        self, group: Mapping[StyleKey, tuple[Style, Sequence[Layer]]]
+        self, group: Sequence[StyleQuery], moments: bool = False
     ) -> list[dict[Layer, Tensor]]:
-        (picture, *_) = (style.picture for style, _ in group.values())
+        (picture, *_) = (style.picture for style, _ in group)
         available = self.encoder.sizes(*picture.shape[2:])
-        masks = [
-            self._layer_masks(
-                style.mask, [layer for layer in layers if layer in available], "of a style", False
-            )
-            for style, layers in group.values()
-        ]
-        wanted = {
-            layer: {(0, k): own[layer] for k, own in enumerate(masks) if layer in own}
-            for own in masks
-            for layer in own
-        }
-        sums = gram_sums(self.encoder, picture, wanted, self.tiling.side)
+        masks = self._style_masks(group, available)
+        sums = gram_sums(self.encoder, picture, _by_layer(masks), self.tiling.side, moments)
         return [
             {layer: sums[layer][0, k] / area(mask, available[layer]) for layer, mask in own.items()}
             for k, own in enumerate(masks)
+        ]
+
+    def _gaussians(self, group: Sequence[StyleQuery]) -> list[dict[Layer, Gaussian]]:
+        return [
+            {layer: Gaussian.of(moments) for layer, moments in found.items()}
+            for found in self._grams(group, moments=True)
+        ]
+
+    def _samples(self, group: Sequence[StyleQuery]) -> list[dict[Layer, Samples]]:
+        (picture, *_) = (style.picture for style, _ in group)
+        masks = self._style_masks(group, self.encoder.sizes(*picture.shape[2:]))
+        found = sample(self.encoder, picture, _by_layer(masks), self.tiling.side)
+        return [{layer: found[layer][0, k] for layer in own} for k, own in enumerate(masks)]
+
+    def _style_masks(
+        self, group: Sequence[StyleQuery], available: Collection[Layer]
+    ) -> list[dict[Layer, Tensor | None]]:
+        """Where in its picture each style is taken, at the layers that it is large enough for."""
+        return [
+            self._layer_masks(
+                style.mask, [layer for layer in layers if layer in available], "of a style", False
+            )
+            for style, layers in group
         ]
 
     def _content_factors(
@@ -230,6 +308,17 @@ class TargetMaker:
             for layer in layers
         }
         return dict(drop_vanishing(masks, region, warn=warn))
+
+
+def _by_layer(
+    masks: Sequence[Mapping[Layer, Tensor | None]],
+) -> dict[Layer, dict[Key, Tensor | None]]:
+    """The masks of several styles of a picture, under their numbers."""
+    return {
+        layer: {(0, k): own[layer] for k, own in enumerate(masks) if layer in own}
+        for own in masks
+        for layer in own
+    }
 
 
 def area(mask: Tensor | None, size: tuple[int, int]) -> float:

@@ -80,7 +80,7 @@ def tiled_evaluation(
         levels = [_Level(plan, cuts[plan.level], contents.get(plan.level)) for plan in plans]
         for level in levels:
             level.read_tiles()
-        team.add_up([gram for level in levels for gram in level.grams()])
+        team.add_up([found for level in levels for found in level.style_sums()])
         sums = Sums()
         with torch.enable_grad():
             for level in levels:
@@ -216,32 +216,41 @@ class _Level:
     def __init__(self, plan: Plan, cut: Cut, content: Tensor | None) -> None:
         self._plan, self._cut, self._content = plan, cut, content
         zeros = plan.encoder.mean.new_zeros
-        masks = plan.wanted.gram_masks
+        masks, neighbour_masks = plan.wanted.gram_masks, plan.wanted.neighbour_masks
         # Zeros, so that a process without a tile of this level has sums, too.
         self._sums = Sums(
             {
-                layer: {key: zeros([plan.encoder.channels(layer.name)] * 2) for key in masks[layer]}
+                layer: {key: zeros(self._shape(layer)) for key in masks[layer]}
                 for layer in plan.first
                 if layer in masks
-            }
+            },
+            neighbours={
+                layer: {key: zeros(()) for key in neighbour_masks[layer]}
+                for layer in plan.first
+                if layer in neighbour_masks
+            },
         )
         self._boundary: Tensor | None = None
 
-    def grams(self) -> list[Tensor]:
-        """The Gram sums of the first layers."""
-        return [gram for grams in self._sums.grams.values() for gram in grams.values()]
+    def _shape(self, layer: Layer) -> tuple[int, int]:
+        channels = self._plan.encoder.channels(layer.name)
+        return channels + self._plan.wanted.moments, channels
+
+    def style_sums(self) -> list[Tensor]:
+        """The Gram and neighbour sums of the first layers."""
+        return _style_sums(self._sums)
 
     @torch.no_grad()
     def read_tiles(self) -> None:
-        """Add up the Gram sums of the first layers."""
+        """Add up the style's sums of the first layers."""
         plan = self._plan
         for number, part in enumerate(plan.tiles):
             taken = plan.queries(number, {}, values=True)
             features = self._read(self._cut(part.tile.seen), taken, self._sums)
             if plan.others:
                 self._boundary = part.put(features, plan.border, self._boundary)
-        for gram in self.grams():
-            gram.requires_grad_()
+        for found in self.style_sums():
+            found.requires_grad_()
 
     def _read(self, picture: Tensor, taken: Mapping[str, LayerQuery], sums: Sums) -> Tensor:
         plan = self._plan
@@ -252,6 +261,7 @@ class _Level:
         """Read the other layers, with gradients; add everything to ``sums``."""
         plan = self._plan
         sums.grams.update(self._sums.grams)
+        sums.neighbours.update(self._sums.neighbours)
         if self._boundary is None:
             return
         self._boundary.requires_grad_()
@@ -277,9 +287,8 @@ class _Level:
             ends, upstream = (
                 ([share], [torch.ones_like(share)]) if share.requires_grad else ([], [])
             )
-            for layer, grams in sums.grams.items():
-                ends += grams.values()
-                upstream += [_gradient_of(gram) for gram in self._sums.grams[layer].values()]
+            ends += _style_sums(sums)
+            upstream += [_gradient_of(found) for found in self.style_sums()]
             if self._boundary is not None:
                 there, here = part.boxes(plan.border)
                 back = torch.zeros_like(features)
@@ -292,7 +301,7 @@ class _Level:
         return total, content
 
     def _again(self, number: int) -> dict[str, LayerQuery]:
-        """Readings for the second time: gradients of Gram sums, and content sums."""
+        """Readings for the second time: gradients of the style's sums, and content sums."""
         plan = self._plan
         names = [layer.name for layer in plan.first if layer in plan.wanted.content_masks]
         contents: dict[Layer, Tensor] = {}
@@ -302,6 +311,11 @@ class _Level:
                 found = plan.encoder(seen.cut(self._content), names)
             contents = {Layer(name, plan.level): features for name, features in found.items()}
         return plan.queries(number, contents, values=False)
+
+
+def _style_sums(sums: Sums) -> list[Tensor]:
+    by_layer = [*sums.grams.values(), *sums.neighbours.values()]
+    return [tensor for found in by_layer for tensor in found.values()]
 
 
 def _part_shown(comparison: Comparison, painted: Tensor, box: Box) -> Tensor:

@@ -55,6 +55,16 @@ def test_everything_wrong_is_said_at_once() -> None:
     assert "\n" not in message
 
 
+def test_the_papers_formulas_go_with_gram_matrices_alone() -> None:
+    assert Settings(loss=LossSettings(style="wasserstein")).loss.style == "wasserstein"  # type: ignore[arg-type]
+    with pytest.raises(UserError) as caught:
+        Settings(loss=LossSettings(name="gatys", style="neighbours"))  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "loss.style=neighbours is not for the formulas of loss=gatys; "
+        "use loss=balanced or loss.style=gram"
+    )
+
+
 def test_a_fingerprint_is_of_what_the_pictures_show() -> None:
     mark = fingerprint(Settings())
     assert len(mark) == 64

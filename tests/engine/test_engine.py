@@ -13,11 +13,12 @@ from pipeline.engine import losses
 from pipeline.engine.engine import Descent, Engine, Resources
 from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
 from pipeline.engine.job import Job
+from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import Tiling
 from pipeline.errors import UserError
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.runtime.distributed import Team
 
 
@@ -47,6 +48,61 @@ def test_the_loss_falls(
     assert len(totals) == 30
     assert min(totals) < 0.7 * totals[0]
     assert all(math.isfinite(total) for total in totals)
+
+
+@pytest.mark.parametrize("style", ["wasserstein", "neighbours", "gram_neighbours"])
+def test_every_style_loss_falls_and_comes_nearer(
+    encoder: PyramidEncoder, content: Tensor, disc: Tensor, stripes: Tensor, style: str
+) -> None:
+    goal = dataclasses.replace(objective(style_weight=1e3), style=style)
+    engine = Engine(encoder, goal, Descent("lbfgs", 40, 1, 1.0))
+    guide = Guide("disc", [Style(stripes)], disc)
+    painting = engine.paint(Job(content, disc, [guide], "disc"))
+    totals = [row.total for row in painting.curve]
+    assert min(totals) < 0.7 * totals[0]
+    assert all(math.isfinite(total) for total in totals)
+    # Measured by Gram matrices, whatever the loss.
+    before = engine.style_distance(content, guide)
+    assert engine.style_distance(painting.picture, guide) < 0.95 * before
+
+
+@pytest.mark.parametrize(("style", "expected"), [("gram", 0), ("neighbours", 8)])
+def test_neighbours_are_looked_for_evenly_over_a_scale(
+    encoder: PyramidEncoder,
+    stripes: Tensor,
+    style: str,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[int] = []
+
+    def counted(samples: Candidates, rows: Tensor) -> Tensor:
+        shown.append(len(rows))
+        return nearest(samples, rows)
+
+    nearest = Candidates.nearest
+    monkeypatch.setattr(Candidates, "nearest", counted)
+    goal = dataclasses.replace(objective(), style=style)
+    engine = Engine(encoder, goal, Descent("adam", 20, 2, 0.01))
+    picture = torch.rand(1, 3, 100, 110, generator=torch.Generator().manual_seed(0))
+    everywhere = torch.ones_like(picture[:, :1])
+    engine.paint(Job(picture, everywhere, [Guide("all", [Style(stripes)])], "all"))
+    # Four times at each scale, at relu2_1 alone.
+    assert len(shown) == expected
+    assert set(shown) <= {50 * 55, 25 * 27}
+
+
+def test_layers_for_neighbours_are_all_but_the_first() -> None:
+    goal = dataclasses.replace(objective(), style="neighbours")
+    weights = {Layer("relu1_1"): 0.5, Layer("relu2_1"): 0.5, Layer("relu2_1", 1): 0.25}
+    assert list(goal.neighbour_weights(weights)) == [Layer("relu2_1"), Layer("relu2_1", 1)]
+    only = {Layer("relu1_1"): 1.0}
+    assert goal.neighbour_weights(only) == only
+
+
+def test_the_papers_formulas_know_gram_matrices_alone() -> None:
+    with pytest.raises(ValueError, match="know no style loss wasserstein"):
+        dataclasses.replace(objective("gatys"), style="wasserstein")
 
 
 def test_pixels_outside_the_mask_stay(
