@@ -15,6 +15,7 @@ from pipeline.engine.objective import Guide
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.methods import Method, Region, Scene
 from pipeline.methods.stitch import style_canvas
+from pipeline.methods.working_size import enlarged_region
 from pipeline.pictures import color
 from pipeline.pictures.blend import blend
 from pipeline.results.summary import Clock
@@ -166,13 +167,21 @@ def content_with_noise(content: Tensor, deviation: float, seed: int) -> Tensor:
 
 
 def describe(
-    content: Tensor, painted: Painted, regions: Sequence[Region], engine: Engine
+    content: Tensor, painted: Painted, regions: Sequence[Region], engine: Engine, margin: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """Each region's styles, its distance to them before and after, and the seconds it took."""
+    """Each region's styles, its distance to them before and after, and the seconds it took.
+
+    Of regions that were painted enlarged, with ``margin`` pixels of surroundings, it is the
+    distance there, where they are as large as their styles.
+    """
     found = {}
     for region in regions:
         guide = Guide(region.name, region.styles, region.mask)
-        pictures = content, painted.picture
+        pictures = [content, painted.picture]
+        if region.enlargement > 1:
+            crop, alone = enlarged_region(region, margin)
+            guide = Guide(region.name, region.styles, alone.mask)
+            pictures = [crop.cut(picture) for picture in pictures]
         seen = [color.grey(p) if region.luminance else p for p in pictures]
         # A region too small for every layer has none; JSON knows no NaN.
         before, after = (

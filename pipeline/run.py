@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline import build
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.engine.progress import LossRow, Progress
+from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
@@ -100,6 +101,9 @@ def stylize(
     with clock.stage("segment"):
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
     with clock.stage("mask"):
+        room = build.room(settings, where)
+        inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
+        content = inputs.photograph.picture.to(where)
         available, shown = custom.available_masks(
             segmentation,
             inputs.label_map,
@@ -115,6 +119,7 @@ def stylize(
         settings.content, settings.method.name, fingerprint(settings), where, overrides
     )
     summary |= summaries.describe_networks({part: n.source for part, n in used.items() if n})
+    summary["size"] = [content.shape[3], content.shape[2]]
     summary["regions"] = summaries.describe_regions(shown | wanted)
     log.info(summary["networks_hint"])
     result = Result(content, None, segmentation, shown, wanted, summary=summary)
@@ -128,6 +133,7 @@ def stylize(
                 settings.color,
                 settings.feather,
                 settings.blend == "sequential",
+                enlarge=not build.paints_all(settings),
             )
 
         def advance(row: LossRow) -> None:
@@ -170,7 +176,7 @@ def _paint(
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
-        count = sum(build.optimisations(settings, len(turn)) for turn in turns)
+        count = sum(build.optimisations(settings, turn) for turn in turns)
         bar.expect(count * settings.optimizer.iterations)
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
@@ -178,7 +184,7 @@ def _paint(
 
     with precision.tf32(settings.precision == "tf32"):
         with clock.stage("stylize"):
-            engine = build.engine(settings, encoder, max(result.content.shape[2:]))
+            engine = build.engine(settings, encoder)
         painted = paint(
             result.content,
             turns,
@@ -190,7 +196,7 @@ def _paint(
             progress,
         )
         with clock.stage("stylize"):
-            described = describe(result.content, painted, regions, engine)
+            described = describe(result.content, painted, regions, engine, settings.method.margin)
     for entry in result.summary["regions"]:
         entry |= described.get(entry["name"], {})
     result.summary["iterations"] = len(painted.losses)

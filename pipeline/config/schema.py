@@ -136,7 +136,7 @@ class OptimizerSettings:
 
     name: OptimizerName = OptimizerName.lbfgs
     iterations: int = field(default=200, metadata=within(1, 100_000))
-    # A number of sizes from 1 to 8, or "auto" (`build.scales`).
+    # A number of sizes from 1 to 8, or "auto" (`job.scales`).
     scales: Any = field(default="auto", metadata=within(1, 8, "auto"))
     learning_rate: float = field(default=1.0, metadata=within(1e-6, 100))
     history: int = field(default=10, metadata=within(1, 200))
@@ -168,8 +168,10 @@ class Settings:
     noise: float = field(default=0.1, metadata=within(0, 10))
     seed: int = field(default=0, metadata=within(0, 2**63 - 1))
     snapshots: list[int] = field(default_factory=list, metadata=within(1, 100_000))
-    # Pixels of the long side, or "full": the photograph's own.
-    size: Any = field(default=512, metadata=within(32, LARGEST_SIZE, "full"))
+    # Pixels of the long side, "full": the photograph's own, or "auto": as the budget allows.
+    size: Any = field(default="auto", metadata=within(32, LARGEST_SIZE, "auto", "full"))
+    # Pixels to be painted with size=auto, or "auto": what suits the device.
+    budget: Any = field(default="auto", metadata=within(64**2, 10_000_000, "auto"))
     feather: float = field(default=2.0, metadata=within(0, 100))
     device: str = "auto"
     precision: Precision = Precision.auto

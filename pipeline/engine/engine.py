@@ -14,7 +14,7 @@ from pipeline.engine.budget import Memory, affordable_history, choose_tiling, sm
 from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
 from pipeline.engine.features import gram_sums
 from pipeline.engine.guides import Propagation
-from pipeline.engine.job import Job, factors
+from pipeline.engine.job import Job, factors, scales
 from pipeline.engine.objective import Guide, Objective
 from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
@@ -45,6 +45,7 @@ class Descent:
         optimizer: ``lbfgs`` or ``adam``.
         iterations: over all scales together.
         scales: number of sizes, each twice the one before; coarse ones get more iterations.
+            ``auto``: as many as suit what is painted (`job.scales`).
         learning_rate: step length for L-BFGS (1 is the quasi-Newton step), in [0, 1] pixel units
             for Adam.
         history: pairs that L-BFGS remembers; each takes twice the picture's memory.
@@ -55,7 +56,7 @@ class Descent:
 
     optimizer: Literal["lbfgs", "adam"]
     iterations: int
-    scales: int
+    scales: int | Literal["auto"]
     learning_rate: float
     history: int = 10
     tolerance: float = 0.0
@@ -164,8 +165,9 @@ class Engine:
             raise ValueError(f"pictures painted together have one size, not {sorted(sizes)}")
         works = [_Work(job, job.beginning) for job in jobs]
         # A scale of fewer iterations would do no more than blur the picture.
-        scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
-        found = factors(jobs[0].size, scales)
+        asked = self.descent.scales
+        wanted = scales(max(jobs[0].size)) if asked == "auto" else asked
+        found = factors(jobs[0].size, max(1, min(wanted, self.descent.iterations // 5)))
         for factor, iterations in zip(found, self._shares(len(found)), strict=True):
             self._paint_scale(works, factor, iterations, progress)
         return [Painting(work.painted, work.curve, work.snapshots) for work in works]
