@@ -103,14 +103,15 @@ def stylize(
     with clock.stage("mask"):
         room = build.room(settings, where)
         inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
-        content = inputs.photograph.picture.to(where)
+        photograph = inputs.photograph
+        content = photograph.picture.to(where)
         available, shown = custom.available_masks(
             segmentation,
             inputs.label_map,
             asked.regions,
             inputs.masks,
             content,
-            inputs.photograph.original,
+            photograph.original,
         )
         wanted = region_masks([*styles], available, content, asked.regions)
     encoder = build.load_encoder(settings, where, start) if styles else None
