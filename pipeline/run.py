@@ -103,15 +103,9 @@ def stylize(
     with clock.stage("mask"):
         room = build.room(settings, where)
         inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
-        photograph = inputs.photograph
-        content = photograph.picture.to(where)
+        content, original = inputs.photograph.picture.to(where), inputs.photograph.original
         available, shown = custom.available_masks(
-            segmentation,
-            inputs.label_map,
-            asked.regions,
-            inputs.masks,
-            content,
-            photograph.original,
+            segmentation, inputs.label_map, asked.regions, inputs.masks, content, original
         )
         wanted = region_masks([*styles], available, content, asked.regions)
     encoder = build.load_encoder(settings, where, start) if styles else None
