@@ -171,17 +171,13 @@ def describe(
 ) -> dict[str, dict[str, Any]]:
     """Each region's styles, its distance to them before and after, and the seconds it took.
 
-    Of regions that were painted enlarged, with ``margin`` pixels of surroundings, it is the
-    distance there, where they are as large as their styles.
+    It is seen as it was painted: in its surroundings of ``margin`` pixels, enlarged if it was.
     """
     found = {}
     for region in regions:
-        guide = Guide(region.name, region.styles, region.mask)
-        pictures = [content, painted.picture]
-        if region.enlargement > 1:
-            crop, alone = enlarged_region(region, margin)
-            guide = Guide(region.name, region.styles, alone.mask)
-            pictures = [crop.cut(picture) for picture in pictures]
+        crop, alone = enlarged_region(region, margin)
+        guide = Guide(region.name, region.styles, alone.mask)
+        pictures = [crop.cut(picture) for picture in (content, painted.picture)]
         seen = [color.grey(p) if region.luminance else p for p in pictures]
         # A region too small for every layer has none; JSON knows no NaN.
         before, after = (

@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.engine.engine import Engine
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.methods import Method, Region, Scene, Stylized
-from pipeline.pictures.boxes import Box, surroundings
+from pipeline.pictures.boxes import MULTIPLE, Box, surroundings
 from pipeline.pictures.resize import resample, resize
 
 Value = TypeVar("Value")
@@ -69,7 +69,7 @@ class Enlarged:
     def of(cls, region: Region, margin: int) -> "Enlarged":
         """A region with ``margin`` pixels of surroundings, enlarged as it asks for."""
         factor = region.enlargement
-        box = surroundings(region.mask, math.ceil(margin / factor) + _SPARE)
+        box = surroundings(region.mask, math.ceil(margin / factor) + _SPARE, multiple=MULTIPLE)
         return cls(box, (round(box.height * factor), round(box.width * factor)))
 
     def cut(self, picture: Tensor) -> Tensor:

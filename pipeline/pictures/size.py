@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.pictures.boxes import MULTIPLE, Box
+from pipeline.pictures.resize import fitted_size
 
 #: The largest long side that is chosen, in pixels.
 LARGEST = 2048
@@ -75,7 +76,7 @@ def chosen_size(height: int, width: int, parts: Sequence[Part], budget: int) -> 
     low, high = min(SMALLEST, longest), min(LARGEST, longest)
 
     def affordable(side: int) -> bool:
-        rows, columns = (math.ceil(one * side / longest) for one in (height, width))
+        rows, columns = fitted_size((height, width), side)
         return sum(part.area(rows, columns) for part in parts) <= budget
 
     # Whatever is painted grows with the side: the largest affordable one lies between them.
