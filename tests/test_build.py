@@ -88,8 +88,8 @@ def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # Besides the iterations: where the last step led, and each region's distance before and after.
 @pytest.mark.parametrize(
     ("method", "optimisations", "targets"),
-    # Content and canvas; content and two styles; with composite both boxes are one batch.
-    [("stitch", 1, 2), ("guided", 1, 3), ("composite", 1, 3)],
+    # Both regions are small and painted by themselves: content and canvas or style of each.
+    [("stitch", 2, 4), ("guided", 2, 4), ("composite", 2, 4)],
 )
 def test_a_second_run_only_optimises(
     method: str, optimisations: int, targets: int, monkeypatch: pytest.MonkeyPatch

@@ -288,7 +288,7 @@ write.save_overview = short
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("evaluation", "error: not enough memory for 96x64 pixels; use tile=auto"),
+        ("evaluation", r"error: not enough memory for \d+x\d+ pixels; use tile=auto"),
         ("segmenter", "error: not enough memory at size=96; lower size or "),
         ("files", "error: not enough memory at size=96; lower size or "),
     ],
@@ -300,7 +300,7 @@ def test_running_out_of_memory_ends_in_one_line_and_leaves_nothing(
     done = run_with(SHORT_OF_MEMORY[where], *words, "hydra.run.dir=out", folder=tmp_path)
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("networks:")]
-    assert line.startswith(message)
+    assert re.match(message, line)
     assert not done.stdout
     assert not list(tmp_path.iterdir())
 
@@ -474,7 +474,7 @@ def test_tensorboard_is_told_of_a_run(tmp_path: Path) -> None:
     events.Reload()
     with (tmp_path / "out" / "losses.csv").open(newline="") as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]
-    assert [event.value for event in events.Scalars("loss/total/stitch")] == pytest.approx(losses)
+    assert [event.value for event in events.Scalars("loss/total/person")] == pytest.approx(losses)
     assert [event.step for event in events.Images("result")] == [2, 4]
     assert {"content", "style_canvas"} < set(events.Tags()["images"])
 
