@@ -341,7 +341,7 @@ def test_matching_styles_class_by_class(tmp_path: Path) -> None:
         "content=chelsea",
         "size=160",
         "method=composite",
-        "optimizer.iterations=6",
+        "optimizer.iterations=12",
         "hydra.run.dir=out",
         folder=picture_folder(tmp_path),
     )
