@@ -46,7 +46,7 @@ def stylize(
 
     Args:
         content: the photograph; shrunk to a long side of ``size`` pixels, unless that is
-            ``"full"``.
+            ``"full"``, or by default as far as ``budget`` asks for (see ``conf/README.md``).
         styles: region to a picture, to ``{"image": picture, "weight": ..., "scale": ..., "crop":
             [left, top, right, bottom], "region": ..., "color": ...}``, or to a list of these;
             ``"match"`` takes them from ``reference``; None finds the regions only.

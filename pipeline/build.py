@@ -5,8 +5,7 @@ With `command` and `run` the only place that knows the settings; what is built h
 
 import dataclasses
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,14 +14,17 @@ from torch import Tensor
 
 from pipeline.config.schema import Settings
 from pipeline.engine.engine import Descent, Engine, Resources
-from pipeline.engine.objective import Objective
+from pipeline.engine.objective import NEIGHBOURS, Objective
 from pipeline.errors import UserError
-from pipeline.methods import Method, Stylized
+from pipeline.fit import Room
+from pipeline.methods import Method, Region, Stylized
 from pipeline.methods.composite import composite
 from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
+from pipeline.methods.working_size import at_working_size
 from pipeline.networks import encoders, segmenters
+from pipeline.pictures import size
 from pipeline.regions.segment import Refinement, Segmentation, segment
 from pipeline.request import Request, parse_regions, parse_styles
 from pipeline.runtime import distributed, precision
@@ -64,8 +66,30 @@ def request(settings: Settings) -> Request:
 
 
 def bound(settings: Settings) -> int | None:
-    """Bound of the photograph's long side in pixels; None: its own."""
-    return None if settings.size == "full" else int(settings.size)
+    """Bound of the photograph's long side in pixels, as it is read; None: its own."""
+    if settings.size == "full":
+        return None
+    return size.LARGEST if settings.size == "auto" else int(settings.size)
+
+
+def paints_all(settings: Settings) -> bool:
+    """Whether the whole frame is painted at once, not only its regions."""
+    chosen = settings.method
+    over_the_frame = chosen.name == "stitch" and chosen.gram == "global"
+    return chosen.name == "global" or over_the_frame or settings.unstyled == "free"
+
+
+def room(settings: Settings, where: torch.device) -> Room | None:
+    """How much may be painted with ``size=auto``; None: the size is given."""
+    if settings.size != "auto":
+        return None
+    automatic = 1024**2 if where.type == "cuda" else 512**2
+    return Room(
+        automatic if settings.budget == "auto" else int(settings.budget),
+        settings.method.margin,
+        settings.method.name != "composite",
+        paints_all(settings),
+    )
 
 
 @functools.cache
@@ -131,6 +155,7 @@ def load_encoder(settings: Settings, where: torch.device, start: Path) -> encode
     options = {
         "style_layers": None if chosen.style_layers is None else tuple(chosen.style_layers),
         "content_layers": None if chosen.content_layers is None else tuple(chosen.content_layers),
+        "neighbour_layers": _neighbour_layers(settings),
         "levels": chosen.levels,
         "pooling": chosen.pooling,
         "padding": chosen.padding,
@@ -139,13 +164,19 @@ def load_encoder(settings: Settings, where: torch.device, start: Path) -> encode
     return _cached_encoder(chosen.name, file, where, tuple(options.items()))
 
 
-def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) -> Engine:
+def _neighbour_layers(settings: Settings) -> tuple[str, ...] | None:
+    if settings.loss.style not in NEIGHBOURS:
+        return ()
+    chosen = settings.encoder.neighbour_layers
+    return None if chosen is None else tuple(chosen)
+
+
+def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
     """The engine, with its losses and its way down.
 
     Args:
         settings: of the run.
         encoder: whose features the losses compare.
-        longest: the long side of the photograph in pixels.
 
     Raises:
         UserError: not one weight for each style layer.
@@ -168,11 +199,14 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) ->
         encoder.content_layers,
         loss.layout_weight,
         cast(Any, loss.style),
+        dict.fromkeys(encoder.neighbour_layers, 1 / max(1, len(encoder.neighbour_layers))),
+        loss.neighbour_weight,
+        loss.neighbour_content,
     )
     descent = Descent(
         cast(Any, optimizer.name),
         optimizer.iterations,
-        scales(longest) if optimizer.scales == "auto" else optimizer.scales,
+        optimizer.scales,
         optimizer.learning_rate,
         optimizer.history,
         optimizer.tolerance,
@@ -193,18 +227,6 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder, longest: int) ->
     )
 
 
-def scales(longest: int) -> int:
-    """How many sizes ``optimizer.scales=auto`` means: the coarsest is near 128 pixels.
-
-    Args:
-        longest: the long side of the photograph in pixels.
-
-    Returns:
-        3 at 512 pixels and less, one more for each doubling.
-    """
-    return 3 + max(0, round(math.log2(longest / 512)))
-
-
 def method(settings: Settings) -> Method:
     """The method, with its own settings filled in."""
     chosen = settings.method
@@ -214,9 +236,13 @@ def method(settings: Settings) -> Method:
         "guided": {"margin": chosen.margin},
         "global": {},
     }
-    return functools.partial(METHODS[chosen.name], **options[chosen.name])
+    found = functools.partial(METHODS[chosen.name], **options[chosen.name])
+    return functools.partial(at_working_size, method=found, margin=chosen.margin)
 
 
-def optimisations(settings: Settings, regions: int) -> int:
-    """How many optimisations a method makes for so many regions, for the progress bar."""
-    return regions if settings.method.name == "composite" else 1
+def optimisations(settings: Settings, regions: Sequence[Region]) -> int:
+    """How many optimisations a method makes for these regions, for the progress bar."""
+    if settings.method.name == "composite":
+        return len(regions)
+    small = sum(region.enlargement > 1 for region in regions)
+    return small + (small < len(regions))

@@ -1,5 +1,7 @@
 """Inputs: every file of a run, opened and checked before anything else is loaded."""
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +13,7 @@ from torch import Tensor
 from pipeline.errors import UserError
 from pipeline.pictures import read
 from pipeline.pictures.read import InMemory, Photograph
+from pipeline.pictures.resize import resize
 from pipeline.regions import label_map as label_maps
 from pipeline.regions.custom import own_names
 from pipeline.regions.label_map import LabelMap
@@ -19,8 +22,9 @@ from pipeline.request import Request, StyleChoice
 from pipeline.styles import StylePicture
 
 Value = TypeVar("Value")
-# Styles are bounded to it where the photograph, which says how, cannot be read.
-_ANY_SIZE = 512
+# Styles are read at this long side or the photograph's, the larger one: how large each is to be
+# depends on the region that it paints, and a small one is painted enlarged.
+_STYLE_SIZE = 1024
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Inputs:
         masks: name of a region of one's own to its mask, (1, 1, H, W) in [0, 1], where it is a
             picture.
         init: (1, 3, h, w) in [0, 1], where the optimisation starts.
+
+    The photograph and the masks are of one size.
     """
 
     photograph: Photograph
@@ -43,6 +49,13 @@ class Inputs:
     label_map: LabelMap | None
     masks: Mapping[str, Tensor]
     init: Tensor | None
+
+    def shrunk(self, size: int) -> "Inputs":
+        """The same with the photograph's long side, and the masks', bounded to ``size`` pixels."""
+        photograph = self.photograph.shrunk(size)
+        sides = photograph.picture.shape[2:]
+        masks = {name: resize(mask, sides) for name, mask in self.masks.items()}
+        return dataclasses.replace(self, photograph=photograph, masks=masks)
 
 
 def read_inputs(
@@ -69,15 +82,16 @@ def read_inputs(
             return None
 
     photograph = attempt(partial(read.content_picture, request.content, size, folder, in_memory))
-    longest = size or (_ANY_SIZE if photograph is None else max(photograph.original))
-    height, width = (_ANY_SIZE,) * 2 if photograph is None else photograph.picture.shape[2:]
+    # Where the photograph cannot be read, any size does.
+    height, width = (_STYLE_SIZE,) * 2 if photograph is None else photograph.picture.shape[2:]
+    longest = max(height, width, _STYLE_SIZE)
 
     def picture(what: str, source: str, choice: StyleChoice | None = None) -> Tensor | None:
         scale, crop = (1.0, None) if choice is None else (choice.scale, choice.crop)
+        # Pixels that a larger scale shows are kept.
+        bound = math.ceil(longest * max(1.0, scale))
         return attempt(
-            lambda: read.style_picture(
-                source, longest, folder, in_memory, scale=scale, crop=crop, what=what
-            )
+            lambda: read.style_picture(source, bound, folder, in_memory, crop=crop, what=what)
         )
 
     label_map = None

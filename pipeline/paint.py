@@ -16,6 +16,7 @@ from pipeline.engine.objective import Guide
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.methods import Method, Region, Scene
 from pipeline.methods.stitch import style_canvas
+from pipeline.methods.working_size import enlarged_region
 from pipeline.pictures import color
 from pipeline.pictures.blend import blend
 from pipeline.pictures.layers import Layers, take_apart
@@ -181,13 +182,17 @@ def content_with_noise(content: Tensor, deviation: float, seed: int) -> Tensor:
 
 
 def describe(
-    content: Tensor, painted: Painted, regions: Sequence[Region], engine: Engine
+    content: Tensor, painted: Painted, regions: Sequence[Region], engine: Engine, margin: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """Each region's styles, its distance to them before and after, and the seconds it took."""
+    """Each region's styles, its distance to them before and after, and the seconds it took.
+
+    It is seen as it was painted: in its surroundings of ``margin`` pixels, enlarged if it was.
+    """
     found = {}
     for region in regions:
-        guide = Guide(region.name, region.styles, region.mask)
-        pictures = content, painted.picture
+        crop, alone = enlarged_region(region, margin)
+        guide = Guide(region.name, region.styles, alone.mask)
+        pictures = [crop.cut(picture) for picture in (content, painted.picture)]
         seen = [color.grey(p) if region.luminance else p for p in pictures]
         # A region too small for every layer has none; JSON knows no NaN.
         before, after = (

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline import build
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.engine.progress import LossRow, Progress
+from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
@@ -18,8 +19,8 @@ from pipeline.networks.segmenters import LoadedSegmenter
 from pipeline.paint import beginning, describe, paint, rounds
 from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
-from pipeline.regions.masks import class_masks, region_masks
-from pipeline.regions.matte import class_mattes, mixed_pixels
+from pipeline.regions.masks import region_masks
+from pipeline.regions.matte import class_outlines
 from pipeline.regions.segment import Segmentation
 from pipeline.request import Request
 from pipeline.results import loggers, write
@@ -101,14 +102,12 @@ def stylize(
     with clock.stage("segment"):
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
     with clock.stage("mask"):
-        classes, mixed = _classes(segmentation, content, settings.matte == "auto")
+        room = build.room(settings, where)
+        inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
+        content, original = inputs.photograph.picture.to(where), inputs.photograph.original
+        classes, mixed = class_outlines(segmentation, content, settings.matte == "auto")
         available, shown = custom.available_masks(
-            classes,
-            inputs.label_map,
-            asked.regions,
-            inputs.masks,
-            content,
-            inputs.photograph.original,
+            classes, inputs.label_map, asked.regions, inputs.masks, content, original
         )
         wanted = region_masks([*styles], available, content, asked.regions)
     encoder = build.load_encoder(settings, where, start) if styles else None
@@ -117,6 +116,7 @@ def stylize(
         settings.content, settings.method.name, fingerprint(settings), where, overrides
     )
     summary |= summaries.describe_networks({part: n.source for part, n in used.items() if n})
+    summary["size"] = [content.shape[3], content.shape[2]]
     summary["regions"] = summaries.describe_regions(shown | wanted)
     log.info(summary["networks_hint"])
     result = Result(content, None, segmentation, shown, wanted, summary=summary)
@@ -130,6 +130,7 @@ def stylize(
                 settings.color,
                 settings.feather,
                 settings.blend == "sequential",
+                enlarge=not build.paints_all(settings),
             )
 
         def advance(row: LossRow) -> None:
@@ -160,18 +161,6 @@ def _segment(
     return network, segmentation, within_regions(styles, look)
 
 
-def _classes(
-    segmentation: Segmentation | None, content: Tensor, matte: bool
-) -> tuple[dict[str, Tensor], Tensor | None]:
-    """The classes' masks, and where a pixel may show several of them."""
-    if segmentation is None:
-        return {}, None
-    if not matte:
-        return class_masks(segmentation, content), None
-    found = class_mattes(segmentation, content)
-    return found, mixed_pixels(found, content)
-
-
 def _paint(
     settings: Settings,
     result: Result,
@@ -185,7 +174,7 @@ def _paint(
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
-        count = sum(build.optimisations(settings, len(turn)) for turn in turns)
+        count = sum(build.optimisations(settings, turn) for turn in turns)
         bar.expect(count * settings.optimizer.iterations)
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
@@ -193,7 +182,7 @@ def _paint(
 
     with precision.tf32(settings.precision == "tf32"):
         with clock.stage("stylize"):
-            engine = build.engine(settings, encoder, max(result.content.shape[2:]))
+            engine = build.engine(settings, encoder)
         painted = paint(
             result.content,
             turns,
@@ -206,7 +195,7 @@ def _paint(
             mixed,
         )
         with clock.stage("stylize"):
-            described = describe(result.content, painted, regions, engine)
+            described = describe(result.content, painted, regions, engine, settings.method.margin)
     for entry in result.summary["regions"]:
         entry |= described.get(entry["name"], {})
     result.summary["iterations"] = len(painted.losses)

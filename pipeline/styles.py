@@ -10,8 +10,11 @@ from torch import Tensor
 from pipeline.engine.objective import Style
 from pipeline.errors import UserError
 from pipeline.methods import Region
+from pipeline.methods.working_size import enlargement
 from pipeline.pictures import color
 from pipeline.pictures.boxes import surroundings
+from pipeline.pictures.read import SMALLEST_SIDE
+from pipeline.pictures.resize import fitted_size, resample, resize
 from pipeline.regions.masks import class_masks, region_masks
 from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice, StyleChoice
@@ -40,6 +43,21 @@ class StylePicture:
         """The same on the device of a tensor."""
         mask = None if self.mask is None else self.mask.to(like)
         return dataclasses.replace(self, picture=self.picture.to(like), mask=mask)
+
+    def sized(self, longest: float) -> "StylePicture":
+        """The same at the size of a region that it paints, times its own scale.
+
+        Args:
+            longest: long side of the region in pixels. Only a scale enlarges the picture beyond
+                its own pixels.
+        """
+        own = max(self.picture.shape[2:])
+        wanted = fitted_size(
+            self.picture.shape[2:], round(min(own, longest) * self.choice.scale), enlarge=True
+        )
+        sides = [max(SMALLEST_SIDE, side) for side in wanted]
+        mask = None if self.mask is None else resize(self.mask, sides)
+        return dataclasses.replace(self, picture=resample(self.picture, sides), mask=mask)
 
     def restricted(self, mask: Tensor) -> "StylePicture":
         """A region of it, without what lies far from the region."""
@@ -147,8 +165,9 @@ def prepared_regions(
     kind: str,
     feather: float,
     sequential: bool,
+    enlarge: bool = True,
 ) -> list[Region]:
-    """The regions to be painted, with their styles in the colours asked for.
+    """The regions to be painted, with their styles at their size, in the colours asked for.
 
     Args:
         styles: region to its style pictures.
@@ -157,12 +176,16 @@ def prepared_regions(
         content: (1, 3, H, W) in [0, 1].
         kind, feather: the run's colour, and its width of soft edges in pixels.
         sequential: whether several styles are pursued one after the other.
+        enlarge: whether small regions are painted enlarged (`working_size.enlargement`).
     """
     found = []
     for name, own in styles.items():
+        factor = enlargement(masks[name]) if enlarge else 1.0
+        box = surroundings(masks[name], 0, smallest=1)
+        longest = factor * max(box.height, box.width)
         prepared = [
             style_of(
-                style,
+                style.sized(longest),
                 f"{name} {number}",
                 weight_of(style.choice, len(own), sequential),
                 content,
@@ -175,5 +198,5 @@ def prepared_regions(
         images = [style.choice.image for style in own]
         luminance = (own[0].choice.color or kind) == "luminance"
         width = feather if asked is None else asked
-        found.append(Region(name, masks[name], prepared, width, luminance, images))
+        found.append(Region(name, masks[name], prepared, width, luminance, images, factor))
     return found

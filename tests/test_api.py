@@ -103,9 +103,10 @@ def test_mistakes_are_one_line(content: Any, styles: Any, options: Any, message:
 
 def test_the_photographs_own_size() -> None:
     picture = Image.new("RGB", (540, 70), (90, 120, 200))
-    assert stylize(picture, segmenter="compact").picture.size == (512, 66)
+    assert stylize(picture, size=512, segmenter="compact").picture.size == (512, 66)
+    assert stylize(picture, segmenter="compact").picture.size == (540, 70)
     assert stylize(picture, size="full", segmenter="compact").picture.size == (540, 70)
-    with pytest.raises(UserError, match="size=huge is neither full"):
+    with pytest.raises(UserError, match="size=huge is neither auto nor full"):
         stylize(picture, size="huge")
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from pipeline import build
 from pipeline.config.compose import compose_settings
+from pipeline.fit import Room
+from pipeline.methods import Region
 from pipeline.networks import encoders, segmenters
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.results.result import Result
@@ -86,8 +88,8 @@ def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # Besides the iterations: where the last step led, and each region's distance before and after.
 @pytest.mark.parametrize(
     ("method", "optimisations", "targets"),
-    # Content and canvas; content and two styles; with composite both boxes are one batch.
-    [("stitch", 1, 2), ("guided", 1, 3), ("composite", 1, 3)],
+    # Both regions are small and painted by themselves: content and canvas or style of each.
+    [("stitch", 2, 4), ("guided", 2, 4), ("composite", 2, 4)],
 )
 def test_a_second_run_only_optimises(
     method: str, optimisations: int, targets: int, monkeypatch: pytest.MonkeyPatch
@@ -158,16 +160,54 @@ def test_a_segmentation_can_be_changed_by_whoever_asked_for_it() -> None:
     assert [*build.segment_picture(picture, network, settings).probabilities] == names
 
 
+@pytest.mark.parametrize(("word", "expected"), [("auto", "auto"), ("2", 2)])
+def test_scales_are_the_settings_or_follow_what_is_painted(word: str, expected: Any) -> None:
+    settings = compose_settings([*TINY, f"optimizer.scales={word}"])
+    encoder = build.load_encoder(settings, torch.device("cpu"), Path.cwd())
+    assert build.engine(settings, encoder).descent.scales == expected
+
+
 @pytest.mark.parametrize(
-    ("longest", "count"), [(20, 3), (512, 3), (600, 3), (1000, 4), (1024, 4), (8192, 7), (16384, 8)]
+    ("words", "where", "room"),
+    [
+        ((), "cpu", Room(512**2, 16, together=True, whole=False)),
+        ((), "cuda", Room(1024**2, 16, together=True, whole=False)),
+        (
+            ("budget=99999", "method=composite", "method.margin=3"),
+            "cuda",
+            Room(99999, 3, together=False, whole=False),
+        ),
+        (("method=stitch_global",), "cpu", Room(512**2, 16, together=True, whole=True)),
+        (("method=guided", "unstyled=free"), "cpu", Room(512**2, 16, together=True, whole=True)),
+        (("size=800",), "cpu", None),
+        (("size=full",), "cpu", None),
+    ],
 )
-def test_the_coarsest_automatic_scale_is_near_128_pixels(longest: int, count: int) -> None:
-    assert build.scales(longest) == count
+def test_the_room_for_what_is_painted(
+    words: tuple[str, ...], where: str, room: Room | None
+) -> None:
+    assert build.room(compose_settings([*words]), torch.device(where)) == room
 
 
-def test_scales_are_the_settings_or_follow_the_photograph() -> None:
-    where = torch.device("cpu")
-    for word, expected in (("auto", 5), ("2", 2)):
-        settings = compose_settings([*TINY, f"optimizer.scales={word}"])
-        encoder = build.load_encoder(settings, where, Path.cwd())
-        assert build.engine(settings, encoder, 2048).descent.scales == expected
+@pytest.mark.parametrize(
+    ("size", "bound"), [("auto", 2048), ("full", None), ("300", 300), ("9000", 9000)]
+)
+def test_photographs_are_read_up_to_a_bound(size: str, bound: int | None) -> None:
+    assert build.bound(compose_settings([f"size={size}"])) == bound
+
+
+@pytest.mark.parametrize(
+    ("method", "factors", "count"),
+    [
+        ("stitch", (1, 1), 1),
+        ("guided", (1, 2, 1, 3), 3),
+        ("guided", (2, 3), 2),
+        ("composite", (1, 2, 1), 3),
+    ],
+)
+def test_how_many_optimisations(method: str, factors: tuple[float, ...], count: int) -> None:
+    mask = torch.ones(1, 1, 4, 6)
+    regions = [
+        Region(str(number), mask, [], enlargement=factor) for number, factor in enumerate(factors)
+    ]
+    assert build.optimisations(compose_settings([f"method={method}"]), regions) == count

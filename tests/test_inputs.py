@@ -44,16 +44,22 @@ def test_all_files_are_read(folder: Path) -> None:
     found = read_inputs(request, 30, folder, in_memory)
     assert found.photograph.picture.shape == (1, 3, 20, 30)
     assert found.photograph.original == (60, 40)
-    assert [style.picture.shape[3] for style in found.styles["sky"]] == [30, 22]
+    # Styles are sized when their regions are known.
+    assert [style.picture.shape[3] for style in found.styles["sky"]] == [768, 60]
     assert found.reference is not None
     assert found.init is not None
-    assert found.init.shape == (1, 3, 20, 30)
+    assert found.init.shape == (1, 3, 80, 120)
     assert found.label_map is not None
     assert found.label_map.index.shape == (40, 60)
     # Shapes, labels and classes are no files.
     assert set(found.masks) == {"sky", "held"}
     assert found.masks["sky"].shape == (1, 1, 20, 30)
     torch.testing.assert_close(found.masks["held"], torch.ones(1, 1, 20, 30))
+    # Photograph and masks are shrunk together.
+    smaller = found.shrunk(24)
+    assert smaller.photograph.picture.shape == (1, 3, 16, 24)
+    assert {mask.shape for mask in smaller.masks.values()} == {(1, 1, 16, 24)}
+    assert smaller.masks["sky"][0, 0, 8, [2, 20]].tolist() == [0, 1]
 
 
 def test_one_error_says_all_that_is_wrong(folder: Path) -> None:
@@ -93,3 +99,11 @@ def test_a_region_of_a_style_is_a_regions_name(folder: Path) -> None:
     request = Request("photo.png", {"person": [StyleChoice("ink.jpg", region="hat")]})
     with pytest.raises(UserError, match="no region 'hat'"):
         read_inputs(request, 64, folder)
+
+
+def test_styles_keep_the_pixels_that_a_larger_scale_shows(folder: Path) -> None:
+    Image.fromarray(np.zeros((90, 3000, 3), np.uint8)).save(folder / "wide.png")
+    choices = [StyleChoice("wide.png", scale=scale) for scale in (0.5, 1, 2, 4)]
+    found = read_inputs(Request("photo.png", {"person": choices}), 64, folder)
+    widths = [style.picture.shape[3] for style in found.styles["person"]]
+    assert widths == [1024, 1024, 2048, 3000]

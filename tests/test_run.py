@@ -272,6 +272,64 @@ def test_styles_of_every_form_in_one_run(tmp_path: Path) -> None:
     assert styles == {"person": ["scream.jpg", "wave.jpg"], "background": "astronaut.png"}
 
 
+@pytest.mark.parametrize("method", ["stitch", "guided", "composite"])
+def test_a_small_region_of_a_large_photograph(method: str, tmp_path: Path) -> None:
+    photograph = Image.fromarray(data.chelsea()).resize((1100, 733), Image.Resampling.BICUBIC)
+    photograph.save(tmp_path / "large.png")
+    mask = np.zeros((733, 1100), np.uint8)
+    mask[300:390, 500:570] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    command(
+        "content=large.png",
+        "+regions.spot=mask.png",
+        "+regions.more=circle(0.2,0.5,0.1)",
+        "+styles.spot=wave",
+        "+styles.more=[mosaic, ink]",
+        f"method={method}",
+        "init=large.png",
+        "snapshots=[3]",
+        "optimizer.iterations=6",
+        "hydra.run.dir=out",
+        folder=tmp_path,
+    )
+    out = tmp_path / "out"
+    # At the photograph's own size its pixels are the file's.
+    assert np.array_equal(picture(out / "content.png"), np.asarray(photograph))
+    assert np.array_equal(picture(out / "masks" / "spot.png"), mask)
+    assert_localized(out, "spot", "more")
+    result, snapshot = picture(out / "result.png"), picture(out / "snapshots" / "3.png")
+    outside = np.maximum(mask, picture(out / "masks" / "more.png")) == 0
+    assert np.array_equal(snapshot[outside], result[outside])
+    assert not np.array_equal(snapshot[mask == 255], result[mask == 255])
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["size"] == [1100, 733]
+    assert summary["iterations"] == 12
+    # 90 x 70 pixels painted at twice the size: 160 x 160 in all.
+    with Image.open(out / "styles" / "spot.png") as style:
+        assert max(style.size) == round(90 * 160 / (90 * 70) ** 0.5)
+    if method == "stitch":
+        for name in ("style_canvas", "style_canvas-2"):
+            canvas = picture(out / f"{name}.png")
+            assert np.array_equal(canvas[outside], result[outside])
+            assert np.abs(canvas[mask == 255].astype(int) - result[mask == 255]).mean() > 5
+
+
+def test_the_whole_frame_is_painted_within_the_budget(tmp_path: Path) -> None:
+    Image.fromarray(data.chelsea()).resize((1500, 1000)).save(tmp_path / "large.png")
+    for budget, longest in (("180000", 519), ("99999", 512)):
+        command(
+            "content=large.png",
+            "+styles.all=ink",
+            "method=global",
+            f"budget={budget}",
+            "optimizer.iterations=1",
+            "hydra.run.dir=out",
+            folder=tmp_path,
+        )
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        assert summary["size"] == [longest, round(longest / 1.5)]
+
+
 def picture_folder(folder: Path) -> Path:
     Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
     return folder
@@ -304,7 +362,7 @@ def test_matching_styles_class_by_class(tmp_path: Path) -> None:
         "content=chelsea",
         "size=160",
         "method=composite",
-        "optimizer.iterations=6",
+        "optimizer.iterations=12",
         "hydra.run.dir=out",
         folder=picture_folder(tmp_path),
     )

@@ -85,6 +85,45 @@ def test_regions_are_prepared_with_their_styles(
     assert len({*names}) == 3
 
 
+@pytest.mark.parametrize(
+    ("longest", "scale", "size"),
+    [
+        (35, 1.0, (25, 35)),  # the region's
+        (35, 0.8, (20, 28)),
+        (35, 4.0, (100, 140)),  # a scale enlarges
+        (300, 1.0, (50, 70)),  # the region does not
+        (300, 1.5, (75, 105)),
+        (300, 0.1, (16, 16)),  # encoders need as many
+    ],
+)
+def test_a_style_has_the_size_of_its_region(
+    stripes: Tensor, longest: int, scale: float, size: tuple[int, int]
+) -> None:
+    found = StylePicture(StyleChoice("a", scale=scale), stripes, stripes[:, :1]).sized(longest)
+    assert found.picture.shape == (1, 3, *size)
+    assert found.mask is not None
+    assert found.mask.shape == (1, 1, *size)
+
+
+def test_styles_are_sized_by_the_regions_boxes(stripes: Tensor) -> None:
+    content = torch.zeros(1, 3, 500, 600)
+    masks = {name: torch.zeros(1, 1, 500, 600) for name in ("large", "small", "rest")}
+    masks["large"][..., 10:210, 10:310] = 1
+    masks["small"][..., 400:440, 400:480] = 1
+    masks["rest"] = 1 - masks["large"] - masks["small"]
+    style = [StylePicture(StyleChoice("a.jpg"), torch.rand(1, 3, 500, 1000))]
+    styles = dict.fromkeys(masks, style)
+    found = prepared_regions(styles, masks, {}, content, "style", 2.0, False)
+    sizes = {region.name: tuple(region.styles[0].picture.shape[2:]) for region in found}
+    # 40 x 80 pixels are enlarged so that they are 160 x 160.
+    factor = (160**2 / 3200) ** 0.5
+    assert [region.enlargement for region in found] == [1, pytest.approx(factor), 1]
+    assert sizes == {"large": (150, 300), "small": (113, 226), "rest": (300, 600)}
+    as_they_are = prepared_regions(styles, masks, {}, content, "style", 2.0, False, enlarge=False)
+    assert [region.enlargement for region in as_they_are] == [1, 1, 1]
+    assert as_they_are[1].styles[0].picture.shape[2:] == (40, 80)
+
+
 def test_weights_share_one_unless_given() -> None:
     plain, own = StyleChoice("a"), StyleChoice("a", weight=3)
     assert weight_of(plain, 4, sequential=False) == 0.25

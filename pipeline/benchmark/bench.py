@@ -134,16 +134,16 @@ def settings(bench: Bench, overrides: Sequence[str]) -> Settings:
 
 
 def engine(
-    bench: Bench, overrides: Sequence[str], size: int = 512
+    bench: Bench, overrides: Sequence[str]
 ) -> tuple[Settings, encoders.LoadedEncoder, Engine]:
-    """The engine that these overrides describe, for pictures of this size.
+    """The engine that these overrides describe.
 
     Raises:
         UserError: as `settings`, or weights that do not fit.
     """
     chosen = settings(bench, overrides)
     encoder = build.load_encoder(chosen, bench.where, Path.cwd())
-    return chosen, encoder, build.engine(chosen, encoder, size)
+    return chosen, encoder, build.engine(chosen, encoder)
 
 
 def prepare_engine(
@@ -158,11 +158,7 @@ def prepare_engine(
     """
 
     def prepare(iterations: int) -> Callable[[], Stylized]:
-        chosen, _, ready = engine(
-            bench,
-            [*overrides, f"optimizer.iterations={iterations}"],
-            max(scene.content.shape[2:]),
-        )
+        chosen, _, ready = engine(bench, [*overrides, f"optimizer.iterations={iterations}"])
         # Every run makes its targets: a first run has none to reuse, and the textbook never has.
         alone = dataclasses.replace(ready, targets=None)
         method = build.method(chosen)

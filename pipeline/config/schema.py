@@ -105,6 +105,7 @@ class EncoderSettings:
     weights: str | None = None
     style_layers: list[str] | None = None
     content_layers: list[str] | None = None
+    neighbour_layers: list[str] | None = None
     levels: int | None = field(default=None, metadata=within(1, 6))
     pooling: Pooling = Pooling.max
     padding: Padding = Padding.reflect
@@ -125,10 +126,12 @@ class LossSettings:
     """Which losses, and their weights."""
 
     name: LossName = LossName.balanced
-    style: StyleLoss = StyleLoss.gram
-    content_weight: float = field(default=1.0, metadata=within(0, 1e12))
+    style: StyleLoss = StyleLoss.gram_neighbours
+    content_weight: float = field(default=2.0, metadata=within(0, 1e12))
     style_weight: float = field(default=30.0, metadata=within(0, 1e12))
-    layout_weight: float = field(default=4.0, metadata=within(0, 1e12))
+    neighbour_weight: float = field(default=20.0, metadata=within(0, 1e12))
+    neighbour_content: float = field(default=0.25, metadata=within(0, 1))
+    layout_weight: float = field(default=8.0, metadata=within(0, 1e12))
     tv_weight: float = field(default=10.0, metadata=within(0, 1e12))
     layer_weights: list[float] | None = field(default=None, metadata=within(0, 1e12))
 
@@ -139,7 +142,7 @@ class OptimizerSettings:
 
     name: OptimizerName = OptimizerName.lbfgs
     iterations: int = field(default=200, metadata=within(1, 100_000))
-    # A number of sizes from 1 to 8, or "auto" (`build.scales`).
+    # A number of sizes from 1 to 8, or "auto" (`job.scales`).
     scales: Any = field(default="auto", metadata=within(1, 8, "auto"))
     learning_rate: float = field(default=1.0, metadata=within(1e-6, 100))
     history: int = field(default=10, metadata=within(1, 200))
@@ -171,8 +174,10 @@ class Settings:
     noise: float = field(default=0.1, metadata=within(0, 10))
     seed: int = field(default=0, metadata=within(0, 2**63 - 1))
     snapshots: list[int] = field(default_factory=list, metadata=within(1, 100_000))
-    # Pixels of the long side, or "full": the photograph's own.
-    size: Any = field(default=512, metadata=within(32, LARGEST_SIZE, "full"))
+    # Pixels of the long side, "full": the photograph's own, or "auto": as the budget allows.
+    size: Any = field(default="auto", metadata=within(32, LARGEST_SIZE, "auto", "full"))
+    # Pixels to be painted with size=auto, or "auto": what suits the device.
+    budget: Any = field(default="auto", metadata=within(64**2, 10_000_000, "auto"))
     matte: Matte = Matte.auto
     feather: float = field(default=0.0, metadata=within(0, 100))
     device: str = "auto"
@@ -252,6 +257,7 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     for key, layers in (
         ("style_layers", settings.encoder.style_layers),
         ("content_layers", settings.encoder.content_layers),
+        ("neighbour_layers", settings.encoder.neighbour_layers),
     ):
         if layers is not None and not layers:
             yield f"encoder.{key} is empty; name a layer or leave it null"

@@ -20,7 +20,7 @@ from pipeline.engine.evaluation import (
 )
 from pipeline.engine.features import gram_sums
 from pipeline.engine.guides import Propagation
-from pipeline.engine.job import Job, factors
+from pipeline.engine.job import Job, factors, scales
 from pipeline.engine.objective import Guide, Objective
 from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
@@ -53,6 +53,7 @@ class Descent:
         optimizer: ``lbfgs`` or ``adam``.
         iterations: over all scales together.
         scales: number of sizes, each twice the one before; coarse ones get more iterations.
+            ``auto``: as many as suit what is painted (`job.scales`).
         learning_rate: step length for L-BFGS (1 is the quasi-Newton step), in [0, 1] pixel units
             for Adam.
         history: pairs that L-BFGS remembers; each takes twice the picture's memory.
@@ -63,7 +64,7 @@ class Descent:
 
     optimizer: Literal["lbfgs", "adam"]
     iterations: int
-    scales: int
+    scales: int | Literal["auto"]
     learning_rate: float
     history: int = 10
     tolerance: float = 0.0
@@ -128,7 +129,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._weights = {
-            layer: weight / len(self.encoder.layers(name))
+            layer: weight / self.encoder.levels
             for name, weight in self.objective.style_layers.items()
             for layer in self.encoder.layers(name)
             if weight > 0
@@ -172,8 +173,9 @@ class Engine:
             raise ValueError(f"pictures painted together have one size, not {sorted(sizes)}")
         works = [_Work(job, job.beginning) for job in jobs]
         # A scale of fewer iterations would do no more than blur the picture.
-        scales = max(1, min(self.descent.scales, self.descent.iterations // 5))
-        found = factors(jobs[0].size, scales)
+        asked = self.descent.scales
+        wanted = scales(max(jobs[0].size)) if asked == "auto" else asked
+        found = factors(jobs[0].size, max(1, min(wanted, self.descent.iterations // 5)))
         for factor, iterations in zip(found, self._shares(len(found)), strict=True):
             self._paint_scale(works, factor, iterations, progress)
         return [Painting(work.painted, work.curve, work.snapshots) for work in works]
@@ -188,7 +190,7 @@ class Engine:
         tiling = self._tiling(picture)
         maker = self._maker(tiling)
         available = self.encoder.sizes(*picture.shape[2:])
-        masks = maker.gram_masks(guide, available, warn=False)
+        masks = maker.gram_masks(guide, available)
         key = (0, 0)
         sums = gram_sums(
             self.encoder,
@@ -229,7 +231,8 @@ class Engine:
 
     def _tiling(self, picture: Tensor, count: int = 1) -> Tiling:
         have = self.resources
-        layers = [*self._weights, *map(Layer, self.objective.content_layers)]
+        goal = self.objective
+        layers = [*self._weights, *goal.neighbour_layers, *map(Layer, goal.content_layers)]
         height, width = picture.shape[2:]
         if have.team.size > 1:
             # Without tiles there would be nothing to share out.

@@ -265,8 +265,13 @@ def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = 
     if not layers:
         return
     shown = comparison.content + comparison.mask * (painted - comparison.content)
-    for part, found in tile_features(comparison.encoder, shown, layers, side):
+    content_share = comparison.objective.neighbour_content
+    pictures = [shown] if content_share == 0 else [shown, comparison.content]
+    encoded = [tile_features(comparison.encoder, picture, layers, side) for picture in pictures]
+    for (part, found), *of_content in zip(*encoded, strict=True):
         for layer, features in found.items():
+            for _, features_of_content in of_content:
+                features = torch.lerp(features, features_of_content[layer], content_share)
             whole, here = part.boxes(layer.name)
             for target in targets:
                 picture = slice(target.key[0], target.key[0] + 1)

@@ -1,5 +1,6 @@
 """Job: a part of a photograph that the engine paints, and the same at coarser scales."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,18 @@ class Job:
             self.stage,
             start,
         )
+
+
+def scales(longest: int) -> int:
+    """How many sizes suit a picture: the coarsest is near 128 pixels.
+
+    Args:
+        longest: the long side of what is painted, in pixels.
+
+    Returns:
+        3 at 512 pixels and less, one more for each doubling.
+    """
+    return 3 + max(0, round(math.log2(longest / 512)))
 
 
 def factors(size: Sequence[int], scales: int) -> list[int]:

@@ -15,6 +15,8 @@ from pipeline.networks.pyramid import Layer
 
 #: What a style loss compares; see `Objective.style`.
 StyleLoss = Literal["gram", "wasserstein", "neighbours", "gram_neighbours"]
+#: Those that look for neighbours.
+NEIGHBOURS = ("neighbours", "gram_neighbours")
 #: A style at one layer: the Gram matrix (N, N), or mean and covariance.
 Statistics = Tensor | Gaussian
 
@@ -68,7 +70,13 @@ class Objective:
         layout_weight: of `losses.layout_loss`, which counts as content.
         style: what E_l compares: ``gram`` matrices as in the paper; ``wasserstein``, means and
             covariances (`pipeline.engine.wasserstein`); ``neighbours``, each unit with its nearest
-            of the style (`pipeline.engine.neighbours`); ``gram_neighbours``, the mean of both.
+            of the style (`pipeline.engine.neighbours`), weighed by ``neighbour_weight``;
+            ``gram_neighbours``, the sum of the first and the last.
+        neighbour_layers: layer to its share of that loss; they add up to 1.
+        neighbour_weight: of that loss.
+        neighbour_content: share of the photograph's features in those that neighbours are looked
+            up for, in [0, 1]: 0 goes by what has been painted, and strays from the photograph with
+            every search.
 
     Raises:
         ValueError: ``gatys`` with another style than ``gram``.
@@ -82,6 +90,9 @@ class Objective:
     content_layers: Sequence[str]
     layout_weight: float = 0.0
     style: StyleLoss = "gram"
+    neighbour_layers: Mapping[Layer, float] = field(default_factory=dict)
+    neighbour_weight: float = 0.0
+    neighbour_content: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind == "gatys" and self.style != "gram":
@@ -100,17 +111,7 @@ class Objective:
     @property
     def takes_neighbours(self) -> bool:
         """Whether units have nearest ones of a style."""
-        return self.style in ("neighbours", "gram_neighbours")
-
-    def neighbour_weights(self, weights: Mapping[Layer, float]) -> dict[Layer, float]:
-        """Those of w_l whose layers are searched for neighbours.
-
-        All but the first of the network's, if there is another: what a unit sees there is hardly
-        more than its colour.
-        """
-        first = next(iter(self.style_layers))
-        deeper = {layer: weight for layer, weight in weights.items() if layer.name != first}
-        return deeper or dict(weights)
+        return self.style in NEIGHBOURS
 
     def style_distance(self, gram: Tensor, target: Tensor) -> Tensor:
         """E_l of one layer."""
@@ -183,9 +184,10 @@ def style_terms(
         zero: a scalar, the loss of a picture without styles; one made here would have to be sent
             to the device.
     """
-    both = objective.takes_statistics and objective.takes_neighbours
-    half = 0.5 if both else 1.0
-    deeper = objective.neighbour_weights(weights)
+    shares = {
+        layer: objective.neighbour_weight * share
+        for layer, share in objective.neighbour_layers.items()
+    }
     pairs = []
     for target in (target for regions in targets for target in regions):
         painted = {
@@ -198,16 +200,17 @@ def style_terms(
 
     def terms(target: Target) -> list[Tensor]:
         found = [
-            half * factor * next(found_distances) for factor, _, _ in _weighted(weights, target)
+            objective.style_weight * factor * next(found_distances)
+            for factor, _, _ in _weighted(weights, target)
         ]
         # The styles' own weights are in the sums.
         return found + [
-            sums.neighbours[layer][target.key] * (half * deeper[layer] / target.areas[layer])
+            sums.neighbours[layer][target.key] * (shares[layer] / target.areas[layer])
             for layer in target.candidates
         ]
 
     of_pictures = [[term for target in regions for term in terms(target)] for regions in targets]
-    return objective.style_weight * _sums(of_pictures, zero)
+    return _sums(of_pictures, zero)
 
 
 def _weighted(

@@ -73,7 +73,7 @@ class TargetMaker:
         layers = [layer for layer in layers if layer in available]
         kept = self._kept(content, layers)
         found = {(b, k): guide for b, own in enumerate(guides) for k, guide in enumerate(own)}
-        gram_masks = {key: self.gram_masks(guide, available, warn) for key, guide in found.items()}
+        gram_masks = {key: self.style_masks(guide, available, warn) for key, guide in found.items()}
         styles = {
             (key, number): (style, [*gram_masks[key]])
             for key, guide in found.items()
@@ -119,12 +119,23 @@ class TargetMaker:
         ]
         return targets, kept
 
-    def gram_masks(
+    def style_masks(
         self, guide: Guide, available: Collection[Layer], warn: bool
     ) -> dict[Layer, Tensor | None]:
-        """Where to take a region's Gram matrices, at the layers that it is large enough for."""
-        layers = [layer for layer in self.weights if layer in available]
+        """Where a region is compared with its styles, at the layers that it is large enough for."""
+        wanted = {**self.weights, **self._neighbour_layers}
+        layers = [layer for layer in wanted if layer in available]
         return self._layer_masks(guide.mask, layers, guide.region, warn)
+
+    def gram_masks(self, guide: Guide, available: Collection[Layer]) -> dict[Layer, Tensor | None]:
+        """Where to take a region's Gram matrices; as `style_masks`."""
+        layers = [layer for layer in self.weights if layer in available]
+        return self._layer_masks(guide.mask, layers, guide.region, warn=False)
+
+    @property
+    def _neighbour_layers(self) -> Mapping[Layer, float]:
+        goal = self.objective
+        return goal.neighbour_layers if goal.takes_neighbours else {}
 
     def _statistics(
         self, asked: Mapping[StyleKey, StyleQuery]
@@ -132,9 +143,10 @@ class TargetMaker:
         """What the styles' loss compares with, by layer; nothing if it knows neighbours alone."""
         if not self.objective.takes_statistics:
             return {key: {} for key in asked}
+        shallow = _only(asked, self.weights)
         if self.objective.takes_moments:
-            return self._of_styles(asked, self._gaussians, "gaussians")
-        return self.grams(asked)
+            return self._of_styles(shallow, self._gaussians, "gaussians")
+        return self.grams(shallow)
 
     def _candidates(
         self,
@@ -152,18 +164,16 @@ class TargetMaker:
             count: of pictures in the batch.
         """
         found: dict[Key, dict[Layer, list[Candidates]]] = {key: {} for key in regions}
-        if not self.objective.takes_neighbours:
+        shares = self._neighbour_layers
+        if not shares:
             return found
-        weights = self.objective.neighbour_weights(self.weights)
-        deeper = {
-            key: (style, [layer for layer in layers if layer in weights])
-            for key, (style, layers) in asked.items()
-        }
+        deeper = _only(asked, shares)
         for (key, number), features in self._of_styles(deeper, self._samples, "samples").items():
             if not features:
                 continue
             style, _ = asked[key, number]
-            share = sum(weights.values()) / sum(weights[layer] for layer in features)
+            # A region too small for some layers keeps its strength, as in `style_terms`.
+            share = sum(shares.values()) / sum(shares[layer] for layer in features)
             for layer, samples in features.items():
                 chosen = torch.zeros(
                     (count, 1, *available[layer]), dtype=torch.int64, device=samples.centre.device
@@ -318,6 +328,16 @@ def _by_layer(
         layer: {(0, k): own[layer] for k, own in enumerate(masks) if layer in own}
         for own in masks
         for layer in own
+    }
+
+
+def _only(
+    asked: Mapping[StyleKey, StyleQuery], layers: Collection[Layer]
+) -> dict[StyleKey, StyleQuery]:
+    """The same styles, at some of their layers."""
+    return {
+        key: (style, [layer for layer in wanted if layer in layers])
+        for key, (style, wanted) in asked.items()
     }
 
 

@@ -13,12 +13,8 @@ from pipeline.engine.engine import Engine, Painting
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import LossRow, Progress
-from pipeline.pictures.boxes import Box, surroundings
+from pipeline.pictures.boxes import MULTIPLE, Box, surroundings
 from pipeline.pictures.layers import widened
-
-# Sides of boxes: poolings and scales halve them without remainders, and the sizes at one scale are
-# those of the next one's pyramid, so that libraries prepare for fewer sizes.
-_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,8 @@ class Region:
         feather: width of its soft edge towards the photograph, in pixels.
         luminance: whether only lightness is painted and the photograph's colours stay.
         images: what its style pictures are called, for the record.
+        enlargement: how many times larger it is painted, and its styles are, than it is
+            (`working_size`).
     """
 
     name: str
@@ -40,6 +38,7 @@ class Region:
     feather: float = 0.0
     luminance: bool = False
     images: Sequence[str] = ()
+    enlargement: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Scene:
 
     def box(self, margin: int) -> Box:
         """The part of the picture that has to be computed: its regions and ``margin`` pixels."""
-        return self.frame if self.free else surroundings(self.union, margin, multiple=_MULTIPLE)
+        return self.frame if self.free else surroundings(self.union, margin, multiple=MULTIPLE)
 
     def only(self, region: Region) -> "Scene":
         """The same with one region."""

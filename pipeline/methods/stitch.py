@@ -20,9 +20,6 @@ from pipeline.engine.progress import Progress
 from pipeline.methods import Region, Scene, Stylized, paint_at_once
 from pipeline.pictures.boxes import surroundings
 
-#: How far a style is shrunk to fit a small region; smaller, its strokes would turn into noise.
-SMALLEST_STYLE = 0.5
-
 
 def stitch(
     scene: Scene,
@@ -90,8 +87,9 @@ class Canvas:
 def style_canvas(content: Tensor, regions: Sequence[Region], number: int = 0) -> Canvas:
     """The stitched style picture: each region filled with its style, the rest with the content.
 
-    A style is scaled, keeping its proportions, to cover the box around its region, and centred
-    there; for a small region it is shrunk to `SMALLEST_STYLE` at most and cropped.
+    A style fills the box around its region: it is enlarged, keeping its proportions, to cover the
+    box, and centred there. It comes at the region's size; one that was asked for at a larger scale
+    is not shrunk again, so that its strokes are as large as asked for, and is cropped.
 
     Args:
         content: (1, 3, H, W) in [0, 1].
@@ -113,7 +111,7 @@ def style_canvas(content: Tensor, regions: Sequence[Region], number: int = 0) ->
 
 
 def _cover(style: Tensor, height: int, width: int) -> Tensor:
-    scale = max(height / style.shape[2], width / style.shape[3], SMALLEST_STYLE)
+    scale = max(height / style.shape[2], width / style.shape[3], 1.0)
     # Cut before scaling: a long strip scaled to cover a tall region would be enormous.
     rows = min(style.shape[2], max(1, math.ceil(height / scale)))
     columns = min(style.shape[3], max(1, math.ceil(width / scale)))

@@ -11,7 +11,7 @@ from torch import nn
 from pipeline.errors import UserError, not_one_of
 from pipeline.networks import compact_encoder, weights
 from pipeline.networks.encoder import Encoder, PaddingKind, PoolingKind
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Recipe:
 
     Attributes:
         build: makes the layers, untrained.
-        style_layers, content_layers: the defaults.
+        style_layers, content_layers, neighbour_layers: the defaults; the last with their levels, as
+            `Layer.parse` reads them.
         levels: the default number of sizes (`PyramidEncoder`).
         url: torchvision's weights, or None for the bundled network.
     """
@@ -28,11 +29,15 @@ class Recipe:
     build: Callable[[], nn.Sequential]
     style_layers: Sequence[str]
     content_layers: Sequence[str]
+    neighbour_layers: Sequence[str]
     levels: int
     url: str | None
 
 
-_GATYS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+# Statistics of small parts give colour and grain, neighbours in larger ones the strokes and shapes.
+# Chosen by looking at what the compact encoder and its teachers paint; a VGG's layers are alike.
+_SHALLOW = ("relu1_1", "relu2_1", "relu3_1")
+_COMPOSITION = ("relu2_1/2", "relu3_1", "relu3_1/2", "relu4_1")
 
 
 def _torchvision(name: str, **options: Any) -> nn.Sequential:
@@ -46,12 +51,12 @@ def _torchvision(name: str, **options: Any) -> nn.Sequential:
 
 
 def _vgg(name: str, file: str) -> Recipe:
-    """Gatys et al. 2016's layers, which every VGG has."""
     return Recipe(
         lambda: _torchvision(name, init_weights=False),
-        _GATYS_LAYERS,
-        ("relu4_2",),
-        1,
+        _SHALLOW,
+        ("relu3_1",),
+        _COMPOSITION,
+        3,
         f"{weights.HUB}/{file}",
     )
 
@@ -66,13 +71,15 @@ RECIPES = {
         build=lambda: _torchvision("alexnet"),
         style_layers=("relu1_1", "relu2_1", "relu3_1", "relu3_2", "relu3_3"),
         content_layers=("relu3_1",),
+        neighbour_layers=("relu2_1", "relu3_1", "relu3_3"),
         levels=1,
         url=f"{weights.HUB}/alexnet-owt-7be5be79.pth",
     ),
     "compact": Recipe(
         build=compact_encoder.features,
-        style_layers=("relu1_1", "relu2_1", "relu3_1"),
+        style_layers=_SHALLOW,
         content_layers=("relu3_1",),
+        neighbour_layers=_COMPOSITION,
         levels=3,
         url=None,
     ),
@@ -89,6 +96,7 @@ class LoadedEncoder:
     module: PyramidEncoder
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
+    neighbour_layers: tuple[Layer, ...]
     source: weights.Source
 
 
@@ -99,6 +107,7 @@ def load(
     *,
     style_layers: Sequence[str] | None = None,
     content_layers: Sequence[str] | None = None,
+    neighbour_layers: Sequence[str] | None = None,
     levels: int | None = None,
     pooling: PoolingKind = "max",
     padding: PaddingKind = "reflect",
@@ -111,7 +120,8 @@ def load(
         file: weights to use instead; may end at the deepest layer asked for. With ``auto`` the
             network that they fit.
         device: where it runs.
-        style_layers, content_layers, levels: None for the network's own defaults.
+        style_layers, content_layers, neighbour_layers, levels: None for the network's own defaults;
+            no ``neighbour_layers`` at all where no loss reads them.
         pooling, padding: as `Encoder`.
 
     Raises:
@@ -128,15 +138,27 @@ def load(
     recipe = RECIPES[name]
     styles = tuple(style_layers or recipe.style_layers)
     contents = tuple(content_layers or recipe.content_layers)
+    chosen = recipe.neighbour_layers if neighbour_layers is None else neighbour_layers
+    try:
+        parsed = [Layer.parse(text) for text in chosen]
+    except ValueError as error:
+        raise UserError(f"encoder.neighbour_layers: {error}") from None
+    sizes = levels or recipe.levels
+    neighbours = tuple(layer for layer in parsed if layer.level < sizes)
+    if parsed and not neighbours:
+        raise UserError(
+            f"encoder.neighbour_layers: {parsed[0]} is not read with encoder.levels={sizes}"
+        )
     features = recipe.build()
-    _require_layers(name, features, {*styles, *contents})
+    wanted = {*styles, *contents, *(layer.name for layer in neighbours)}
+    _require_layers(name, features, wanted)
     source = weights.locate(name, "encoder", file, recipe.url, BUNDLED_FILE)
-    features = _trim(features, {*styles, *contents})
+    features = _trim(features, wanted)
     _fill(features, source)
     encoder = Encoder(features, pooling=pooling, padding=padding)
-    module = PyramidEncoder(encoder, levels or recipe.levels)
+    module = PyramidEncoder(encoder, sizes)
     module.eval().requires_grad_(False).to(device)
-    return LoadedEncoder(module, styles, contents, source)
+    return LoadedEncoder(module, styles, contents, neighbours, source)
 
 
 def _recognise(file: Path) -> str:
@@ -180,8 +202,8 @@ def _fill(features: nn.Sequential, source: weights.Source) -> None:
         index = {position: layer for layer, position in Encoder(features).index.items()}
         layers = dict.fromkeys(index[int(key.split(".")[0])] for key in missing)
         raise UserError(
-            f"{source.file} lacks the weights of {', '.join(layers)}; choose encoder.style_layers "
-            "and encoder.content_layers that it covers"
+            f"{source.file} lacks the weights of {', '.join(layers)}; choose encoder.style_layers, "
+            "encoder.content_layers and encoder.neighbour_layers that it covers"
         )
     wrong = [key for key in wanted if wanted[key].shape != state[key].shape]
     if wrong:

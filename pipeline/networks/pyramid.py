@@ -1,6 +1,6 @@
 """Features of a picture at several sizes: an encoder on a Gaussian pyramid."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,20 @@ class Layer(NamedTuple):
     name: str
     level: int = 0
 
+    @classmethod
+    def parse(cls, text: str) -> "Layer":
+        """The layer that `str` calls so.
+
+        Raises:
+            ValueError: what comes after the slash is no power of two.
+        """
+        name, slash, divisor = text.partition("/")
+        level = int(divisor).bit_length() - 1 if slash and divisor.isdecimal() else 0
+        found = cls(name, level)
+        if str(found) != text:
+            raise ValueError(f"{text} is no layer; write relu3_1, relu3_1/2, relu3_1/4, ...")
+        return found
+
     def __str__(self) -> str:
         """``relu3_1`` at full size, ``relu3_1/2`` and ``relu3_1/4`` below."""
         return self.name if self.level == 0 else f"{self.name}/{2**self.level}"
@@ -39,21 +53,16 @@ class PyramidEncoder(nn.Module):
     Args:
         encoder: the network.
         levels: number of sizes, at least 1.
-        fewer: name of a layer to the number of sizes at which it is read, where not at all.
     """
 
-    def __init__(
-        self, encoder: Encoder, levels: int = 1, fewer: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, encoder: Encoder, levels: int = 1) -> None:
         super().__init__()
         self.encoder = encoder
         self.levels = levels
-        self.fewer = fewer or {}
 
     def layers(self, name: str) -> list[Layer]:
-        """One encoder layer on the levels at which it is read, from full size down."""
-        count = min(self.levels, self.fewer.get(name, self.levels))
-        return [Layer(name, level) for level in range(count)]
+        """One encoder layer on all levels, from full size down."""
+        return [Layer(name, level) for level in range(self.levels)]
 
     def forward(self, picture: Tensor, layers: Collection[Layer]) -> dict[Layer, Tensor]:
         """Features of some layers; as `Encoder.forward`.

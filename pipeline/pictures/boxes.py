@@ -5,6 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+#: Sides of boxes that are painted are multiples of it: poolings and scales halve them without
+#: remainders, and the sizes at one scale are those of the next one's pyramid, so that libraries
+#: prepare for fewer sizes.
+MULTIPLE = 16
+
 
 @dataclass(frozen=True)
 class Box:

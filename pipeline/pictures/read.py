@@ -38,10 +38,20 @@ class Photograph:
     Attributes:
         picture: (1, 3, H, W), sRGB in [0, 1], each value a multiple of 1/255.
         original: width and height in pixels as it is, upright, in its file.
+        file: all of its pixels, for pictures of other sizes; None where they are done with.
     """
 
     picture: Tensor
     original: tuple[int, int]
+    file: Image.Image | None = None
+
+    def shrunk(self, size: int) -> "Photograph":
+        """The same, its long side bounded to ``size`` pixels, without the file's own pixels."""
+        picture = self.picture
+        if self.file is not None and max(picture.shape[2:]) > size:
+            # From the file: shrinking what is shrunk already would blur.
+            picture = array_to_tensor(np.asarray(fit(self.file, size, "the photograph")))
+        return Photograph(picture, self.original)
 
 
 def content_picture(
@@ -60,7 +70,7 @@ def content_picture(
     """
     picture = _content(source, folder, in_memory or {})
     fitted = fit(picture, size or max(picture.size), source)
-    return Photograph(array_to_tensor(np.asarray(fitted)), picture.size)
+    return Photograph(array_to_tensor(np.asarray(fitted)), picture.size, picture)
 
 
 def content_files(source: str, folder: Path) -> list[str] | None:
@@ -109,7 +119,6 @@ def style_picture(
     folder: Path,
     in_memory: InMemory | None = None,
     *,
-    scale: float = 1.0,
     crop: Shape | None = None,
     what: str = "style",
 ) -> Tensor:
@@ -120,7 +129,6 @@ def style_picture(
     Args:
         source, folder, in_memory: as there.
         size: bound of the long side in pixels; smaller pictures are not enlarged.
-        scale: enlarges the picture, and so its brushwork, beyond ``size``.
         crop: the box of it to use, cut before it is made to fit.
         what: the picture is, for messages.
 
@@ -133,12 +141,7 @@ def style_picture(
     picture = picture or open_picture(find_style(source, folder, what))
     if crop is not None:
         picture = picture.crop(_pixel_box(crop, picture.size, source))
-    fitted = fit(picture, size, source)
-    if scale != 1:
-        sides = (max(1, round(fitted.width * scale)), max(1, round(fitted.height * scale)))
-        # From the picture itself: what fitting took away is there for a larger scale.
-        fitted = fit(picture.resize(sides, Image.Resampling.LANCZOS), max(sides), source)
-    return array_to_tensor(np.asarray(fitted))
+    return array_to_tensor(np.asarray(fit(picture, size, source)))
 
 
 def _pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipeline.pictures.resize import enlarged_rows, fitted_size
 from pipeline.pictures.strips import strips
+from pipeline.regions.masks import class_masks
 from pipeline.regions.refine import Lines, guided_lines, inverse_of_symmetric
 from pipeline.regions.segment import Segmentation
 
@@ -45,6 +46,27 @@ _SOLVING_SIZE = 768
 _ENLARGING_RADIUS = 2
 
 _WINDOW = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+
+
+def class_outlines(
+    segmentation: Segmentation | None, picture: Tensor, matte: bool
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The classes' masks, mattes if wanted, and where a pixel may show several of them.
+
+    Args:
+        segmentation: of the picture; None has no classes.
+        picture: (1, 3, H, W) in [0, 1].
+        matte: whether outlines are mattes (`class_mattes`) or plain (`masks.class_masks`).
+
+    Returns:
+        Name to (1, 1, H, W) in [0, 1]; and (1, 1, H, W), or None where masks are plain.
+    """
+    if segmentation is None:
+        return {}, None
+    if not matte:
+        return class_masks(segmentation, picture), None
+    found = class_mattes(segmentation, picture)
+    return found, mixed_pixels(found, picture)
 
 
 def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor]:

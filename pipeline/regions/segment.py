@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.pictures.resize import enlarged_rows, fitted_size
+from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import VOC_CLASSES
 from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines
@@ -78,13 +78,15 @@ class Segmentation:
         """The probabilities at a picture's own size, which as a whole might not fit into memory.
 
         Args:
-            picture: (1, 3, H, W) in [0, 1], which was segmented.
+            picture: (1, 3, H, W) in [0, 1], which was segmented, or the same at another size.
 
         Yields:
             Rows from the top, and (1, K, rows, W) in [0, 1], which add up to 1.
         """
         stacked = torch.cat([*self.probabilities.values()], dim=1)
         size = picture.shape[2:]
+        if max(size) < max(stacked.shape[2:]):
+            stacked = resize(stacked, size)
         for rows in strips(*size):
             if stacked.shape[2:] == size:
                 yield rows, stacked[:, :, rows]

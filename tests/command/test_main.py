@@ -157,12 +157,17 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["+optimizer.iteration=3"], r"did you mean optimizer.iterations\?"),
         (["encodr=vgg19"], r"no setting 'encodr'; did you mean encoder\?"),
         (["method=stich"], r"method=stich does not exist; did you mean stitch\?"),
-        (["size=fulll"], r"size=fulll is neither full nor a whole number from 32 to 16384$"),
-        (["size=12.5"], r"size=12.5 is neither full nor a whole number from 32 to 16384$"),
-        (["size=true"], r"size=true is neither full nor a whole number from 32 to 16384$"),
+        (
+            ["size=fulll"],
+            r"size=fulll is neither auto nor full nor a whole number from 32",
+        ),
+        (["size=12.5"], r"size=12.5 is neither auto nor full nor a whole number from 32"),
+        (["size=true"], r"size=true is neither auto nor full nor a whole number from 32"),
         (["color=stlye"], r"color=stlye is not one of style, luminance, .*; did you mean style\?$"),
         (["method.name=x"], r"method.name=x is not one of stitch, composite, guided, global$"),
         (["optimizer.scales=full"], r"scales=full is neither auto nor a whole number from 1 to 8"),
+        (["budget=99"], r"budget=99 is outside 4096 to 1e\+07$"),
+        (["budget=much"], r"budget=much is neither auto nor a whole number from 4096 to 1e\+07$"),
         (["size=5", "feather=-2"], r"size=5 is outside 32 to 16384; feather=-2"),
         (["device=cuda:99"], r"device=cuda:99 is not available"),
         (["+styles.persn=ink.jpg"], r"no region 'persn'; did you mean person\?"),
@@ -283,7 +288,7 @@ write.save_overview = short
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("evaluation", "error: not enough memory for 96x64 pixels; use tile=auto"),
+        ("evaluation", r"error: not enough memory for \d+x\d+ pixels; use tile=auto"),
         ("segmenter", "error: not enough memory at size=96; lower size or "),
         ("files", "error: not enough memory at size=96; lower size or "),
     ],
@@ -295,7 +300,7 @@ def test_running_out_of_memory_ends_in_one_line_and_leaves_nothing(
     done = run_with(SHORT_OF_MEMORY[where], *words, "hydra.run.dir=out", folder=tmp_path)
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("networks:")]
-    assert line.startswith(message)
+    assert re.match(message, line)
     assert not done.stdout
     assert not list(tmp_path.iterdir())
 
@@ -469,7 +474,7 @@ def test_tensorboard_is_told_of_a_run(tmp_path: Path) -> None:
     events.Reload()
     with (tmp_path / "out" / "losses.csv").open(newline="") as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]
-    assert [event.value for event in events.Scalars("loss/total/stitch")] == pytest.approx(losses)
+    assert [event.value for event in events.Scalars("loss/total/person")] == pytest.approx(losses)
     assert [event.step for event in events.Images("result")] == [2, 4]
     assert {"content", "style_canvas"} < set(events.Tags()["images"])
 

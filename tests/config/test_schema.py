@@ -28,7 +28,7 @@ from pipeline.request import Color
 
 
 def test_the_defaults_are_in_range() -> None:
-    assert Settings().size == 512
+    assert Settings().size == "auto"
 
 
 def test_everything_wrong_is_said_at_once() -> None:
@@ -85,13 +85,13 @@ def test_size_and_scales_are_a_number_or_a_word() -> None:
 
 @pytest.mark.parametrize(
     ("size", "written"),
-    [("fulll", "fulll"), (12.5, "12.5"), (True, "true"), (None, "null"), ("auto", "auto")],
+    [("fulll", "fulll"), (12.5, "12.5"), (True, "true"), (None, "null")],
 )
 def test_other_sizes_are_refused(size: object, written: str) -> None:
     with pytest.raises(UserError) as caught:
         Settings(size=size)
     assert str(caught.value) == (
-        f"size={written} is neither full nor a whole number from 32 to 16384"
+        f"size={written} is neither auto nor full nor a whole number from 32 to 16384"
     )
 
 

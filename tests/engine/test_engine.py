@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.engine import losses
 from pipeline.engine.engine import Descent, Engine, Resources
 from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
-from pipeline.engine.job import Job
+from pipeline.engine.job import Job, scales
 from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.engine.tiled import tiled_evaluation
@@ -603,3 +603,19 @@ def test_short_of_memory_jobs_are_painted_one_by_one(
         assert len(painting.curve) == 10
         assert [row.iteration for row in painting.curve] == [*range(10)]
     assert len(sizes) > 20
+
+
+@pytest.mark.parametrize(
+    ("longest", "count"), [(20, 3), (512, 3), (600, 3), (1000, 4), (1024, 4), (8192, 7), (16384, 8)]
+)
+def test_the_coarsest_automatic_scale_is_near_128_pixels(longest: int, count: int) -> None:
+    assert scales(longest) == count
+
+
+@pytest.mark.parametrize(("width", "coarsest"), [(400, 4), (900, 8)])
+def test_automatic_scales_follow_what_is_painted(engine: Engine, width: int, coarsest: int) -> None:
+    content = torch.rand(1, 3, 400, width, generator=torch.Generator().manual_seed(0))
+    style = Style(content[..., :100, :100])
+    job = Job(content, torch.ones_like(content[:, :1]), [Guide("all", [style])], "all")
+    automatic = dataclasses.replace(engine, descent=Descent("adam", 20, "auto", 0.02))
+    assert max(row.scale for row in automatic.paint(job).curve) == coarsest

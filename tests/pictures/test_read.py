@@ -172,13 +172,27 @@ def test_a_sample_can_be_a_style(tmp_path: Path) -> None:
     assert torch.equal(style, read.content_picture("coffee", 100, tmp_path).picture)
 
 
-def test_styles_are_cropped_before_they_are_scaled(tmp_path: Path) -> None:
+def test_the_photograph_is_shrunk_from_its_file(tmp_path: Path) -> None:
+    stripes = np.zeros((90, 160, 3), np.uint8)
+    stripes[:, ::2] = 255
+    save(Image.fromarray(stripes), tmp_path / "a.png")
+    found = read.content_picture("a.png", 120, tmp_path)
+    once = read.content_picture("a.png", 80, tmp_path).picture
+    shrunk = found.shrunk(80)
+    assert torch.equal(shrunk.picture, once)
+    assert shrunk.original == (160, 90)
+    # The file's pixels are let go, and nothing is enlarged.
+    assert shrunk.file is None
+    assert found.shrunk(300).picture is found.picture
+
+
+def test_styles_are_cropped_before_they_are_fitted(tmp_path: Path) -> None:
     array = np.zeros((80, 200, 3), np.uint8)
     array[:, 100:] = 255
     Image.fromarray(array).save(tmp_path / "half.png")
     for crop in (Shape("box", (0.5, 0, 1, 1)), Shape("box", (100, 0, 200, 80))):
-        style = read.style_picture("half.png", 50, tmp_path, scale=1.5, crop=crop)
-        assert style.shape == (1, 3, 60, 75)
+        style = read.style_picture("half.png", 50, tmp_path, crop=crop)
+        assert style.shape == (1, 3, 40, 50)
         assert style.min() == 1
     with pytest.raises(UserError, match="leaves less than 16 pixels"):
         read.style_picture("half.png", 50, tmp_path, crop=Shape("box", (0, 0, 0.05, 1)))

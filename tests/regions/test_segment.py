@@ -182,3 +182,17 @@ def test_strips_of_a_picture_that_is_not_larger_are_what_was_found(picture: Tens
     assert (rows.start, rows.stop) == (0, 61)
     assert torch.equal(whole, torch.cat([*found.probabilities.values()], dim=1))
     assert torch.equal(found.labels_of(picture), found.labels)
+
+
+def test_a_smaller_picture_has_the_means_of_what_was_found(picture: Tensor) -> None:
+    # Seen at twice the size at which it is repainted.
+    large = torch.zeros(1, 3, 80, 120)
+    large[:, 0, 20:60, 20:60] = 1
+    found = segment(large, ByColour(), min_share=0.01)
+    ((rows, shrunk),) = found.strips(torch.zeros(1, 3, 40, 60))
+    assert (rows.start, rows.stop, shrunk.shape) == (0, 40, (1, 2, 40, 60))
+    torch.testing.assert_close(shrunk.sum(1), torch.ones(1, 40, 60))
+    labels = found.labels_of(torch.zeros(1, 3, 40, 60))
+    expected = torch.zeros(40, 60, dtype=torch.uint8)
+    expected[10:30, 10:30] = CAT
+    assert int((labels != expected).sum()) < 60
