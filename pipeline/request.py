@@ -51,6 +51,7 @@ class StyleChoice:
         crop: the part of the picture to use, a box.
         region: the region of the style picture to use, found by the segmenter.
         color: a `Color`; None: as the run has it.
+        strength: how boldly it is pursued, in [0, 1]; None: as the run has it.
     """
 
     image: str
@@ -59,6 +60,7 @@ class StyleChoice:
     crop: Shape | None = None
     region: str | None = None
     color: str | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -204,11 +206,11 @@ def _parse_style(region: str, style: Any) -> list[StyleChoice]:
 
 
 def _style_choice(key: str, given: Mapping[Any, Any]) -> StyleChoice:
-    _known(key, given, ("image", "weight", "scale", "crop", "region", "color"))
+    _known(key, given, ("image", "weight", "scale", "crop", "region", "color", "strength"))
     color = given.get("color")
     if color is not None and color not in [*Color]:
         raise UserError(not_one_of(f"{key}.color", color, Color))
-    region, weight = given.get("region"), given.get("weight")
+    region, weight, strength = (given.get(name) for name in ("region", "weight", "strength"))
     return StyleChoice(
         image=str(given["image"]),
         weight=None if weight is None else _number(f"{key}.weight", weight, 1e-6, 1e6),
@@ -216,6 +218,7 @@ def _style_choice(key: str, given: Mapping[Any, Any]) -> StyleChoice:
         crop=_crop(f"{key}.crop", given.get("crop")),
         region=None if region is None else str(region),
         color=color,
+        strength=None if strength is None else _number(f"{key}.strength", strength, 0, 1),
     )
 
 

@@ -131,6 +131,7 @@ def stylize(
                 settings.feather,
                 settings.blend == "sequential",
                 enlarge=not build.paints_all(settings),
+                strength=settings.strength,
             )
 
         def advance(row: LossRow) -> None:

@@ -44,6 +44,10 @@ class StylePicture:
         mask = None if self.mask is None else self.mask.to(like)
         return dataclasses.replace(self, picture=self.picture.to(like), mask=mask)
 
+    def strength(self, usual: float) -> float:
+        """How boldly it is pursued, in [0, 1]; ``usual`` where it does not say."""
+        return usual if self.choice.strength is None else self.choice.strength
+
     def sized(self, longest: float) -> "StylePicture":
         """The same at the size of a region that it paints, times its own scale.
 
@@ -127,7 +131,13 @@ def match(
 
 
 def style_of(
-    found: StylePicture, name: str, weight: float, content: Tensor, mask: Tensor, kind: str
+    found: StylePicture,
+    name: str,
+    weight: float,
+    content: Tensor,
+    mask: Tensor,
+    kind: str,
+    strength: float = 0.5,
 ) -> Style:
     """A style for a region of the content, its colours changed as asked for (`color`).
 
@@ -138,6 +148,7 @@ def style_of(
         content: (1, 3, H, W) in [0, 1].
         mask: (1, 1, H, W), the region.
         kind: the run's colour.
+        strength: the run's; the style's own goes before it.
     """
     change = {
         "luminance": color.grey_style,
@@ -147,7 +158,7 @@ def style_of(
     picture = found.picture
     if change is not None:
         picture = change(picture, content, found.mask, mask)
-    return Style(picture, found.mask, weight, name)
+    return Style(picture, found.mask, weight, name, found.strength(strength))
 
 
 def weight_of(choice: StyleChoice, count: int, sequential: bool) -> float:
@@ -166,6 +177,7 @@ def prepared_regions(
     feather: float,
     sequential: bool,
     enlarge: bool = True,
+    strength: float = 0.5,
 ) -> list[Region]:
     """The regions to be painted, with their styles at their size, in the colours asked for.
 
@@ -177,9 +189,14 @@ def prepared_regions(
         kind, feather: the run's colour, and its width of soft edges in pixels.
         sequential: whether several styles are pursued one after the other.
         enlarge: whether small regions are painted enlarged (`working_size.enlargement`).
+        strength: the run's. Styles of strength 0 are left out, and regions that have no other:
+            they stay the photograph.
     """
     found = []
-    for name, own in styles.items():
+    for name, given in styles.items():
+        own = [style for style in given if style.strength(strength) > 0]
+        if not own:
+            continue
         factor = enlargement(masks[name]) if enlarge else 1.0
         box = surroundings(masks[name], 0, smallest=1)
         longest = factor * max(box.height, box.width)
@@ -191,6 +208,7 @@ def prepared_regions(
                 content,
                 masks[name],
                 kind,
+                strength,
             )
             for number, style in enumerate(own, start=1)
         ]

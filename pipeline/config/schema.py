@@ -165,6 +165,8 @@ class Settings:
     styles: Any = field(default_factory=dict)
     # The picture whose regions style the same regions of the content, for styles=match.
     reference: str | None = None
+    # 0 is the photograph, 1 the boldest.
+    strength: float = field(default=0.5, metadata=within(0, 1))
     # A label map's path, or name to what `request.parse_regions` reads.
     regions: Any = field(default_factory=dict)
     blend: Blend = Blend.weighted

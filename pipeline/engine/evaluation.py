@@ -253,7 +253,9 @@ def feature_terms(comparison: Comparison, sums: Sums, zero: Tensor) -> Tensor:
 def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = None) -> None:
     """Find each unit's nearest style feature anew: changes the targets' `Candidates.chosen`.
 
-    At the same picture the neighbour sums fall or stay: no unit gets a farther one.
+    They are the nearest of the painted picture's features mixed with the photograph's
+    (`Candidates.content`). Kolkin et al. 2022 look the photograph's up on the first scale, the
+    painted picture's on the others; some of the photograph at each search keeps faces.
 
     Args:
         comparison: of the pictures.
@@ -265,24 +267,27 @@ def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = 
     if not layers:
         return
     shown = comparison.content + comparison.mask * (painted - comparison.content)
-    content_share = comparison.objective.neighbour_content
-    pictures = [shown] if content_share == 0 else [shown, comparison.content]
-    encoded = [tile_features(comparison.encoder, picture, layers, side) for picture in pictures]
-    for (part, found), *of_content in zip(*encoded, strict=True):
-        for layer, features in found.items():
-            for _, features_of_content in of_content:
-                features = torch.lerp(features, features_of_content[layer], content_share)
+    encoded = [
+        tile_features(comparison.encoder, picture, layers, side)
+        for picture in (shown, comparison.content)
+    ]
+    for (part, found), (_, of_content) in zip(*encoded, strict=True):
+        for layer in found:
             whole, here = part.boxes(layer.name)
             for target in targets:
                 picture = slice(target.key[0], target.key[0] + 1)
                 mask = target.gram_masks.get(layer)
-                rows = here.cut(features[picture])[0].flatten(1).T
+                rows, rows_of_content = (
+                    here.cut(layers_of[layer][picture])[0].flatten(1).T
+                    for layers_of in (found, of_content)
+                )
                 covered = None
                 if mask is not None:
                     covered = whole.cut(mask).flatten().nonzero()[:, 0]
                     rows = rows.index_select(0, covered)
+                    rows_of_content = rows_of_content.index_select(0, covered)
                 for style in target.candidates.get(layer, ()):
-                    nearest = style.nearest(rows)
+                    nearest = style.nearest(torch.lerp(rows, rows_of_content, style.content))
                     chosen = whole.cut(style.chosen[picture])
                     if covered is not None:
                         nearest = nearest.new_zeros(chosen.numel()).index_copy_(0, covered, nearest)

@@ -1,5 +1,6 @@
 """Job: a part of a photograph that the engine paints, and the same at coarser scales."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def _shrink_guides(guides: Sequence[Guide], factor: int) -> list[Guide]:
         if style.name:
             shrunk[style.name] = picture
         mask = None if style.mask is None else shrink(style.mask, factor)
-        return Style(picture, mask, style.weight, style.name)
+        return dataclasses.replace(style, picture=picture, mask=mask)
 
     return [
         Guide(

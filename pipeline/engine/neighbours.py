@@ -60,11 +60,13 @@ class Candidates:
         weight: of the style's loss.
         chosen: (B, 1, H, W) whole numbers, each unit's sample; changed in place by searches, so
             that a recorded step sees what they find.
+        content: share of the photograph's features in those that samples are looked up for.
     """
 
     samples: Samples
     weight: float
     chosen: Tensor
+    content: float = 0.0
 
     def nearest(self, rows: Tensor) -> Tensor:
         """(n,), the numbers of the samples at the least cosine distance to features, (n, N)."""

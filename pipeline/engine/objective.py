@@ -17,6 +17,8 @@ from pipeline.networks.pyramid import Layer
 StyleLoss = Literal["gram", "wasserstein", "neighbours", "gram_neighbours"]
 #: Those that look for neighbours.
 NEIGHBOURS = ("neighbours", "gram_neighbours")
+# Steps of strength look even with it: `Style.pull` is 1 at 1/2, 6 at 1.
+_STEEPNESS = 2.6
 #: A style at one layer: the Gram matrix (N, N), or mean and covariance.
 Statistics = Tensor | Gaussian
 
@@ -31,12 +33,30 @@ class Style:
         weight: of its loss; several styles of a region are pursued at once, each with its own.
         name: of the picture; styles with the same one show the same picture, which is then
             encoded once. Empty: it stands for itself.
+        strength: how boldly it is pursued, in [0, 1]: near 0 the photograph hardly changes, 1/2 is
+            as the objective says, 1 the boldest.
     """
 
     picture: Tensor
     mask: Tensor | None = None
     weight: float = 1.0
     name: str = ""
+    strength: float = 0.5
+
+    @property
+    def pull(self) -> float:
+        """What its losses are multiplied with: its weight, and more the bolder it is."""
+        return self.weight * float((2 * self.strength) ** _STEEPNESS)
+
+    def content_share(self, usual: float) -> float:
+        """The share of the photograph in what neighbours are looked up for, `neighbour_content`.
+
+        Args:
+            usual: what it is at a strength of 1/2; 1 at 0, and 0 at 1.
+        """
+        if self.strength < 0.5:
+            return 1 - 2 * self.strength * (1 - usual)
+        return 2 * usual * (1 - self.strength)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class TargetMaker:
 
         def target(key: Key, guide: Guide) -> Target:
             styles = [
-                (style.weight, statistics[key, number]) for number, style in enumerate(guide.styles)
+                (style.pull, statistics[key, number]) for number, style in enumerate(guide.styles)
             ]
             used = {layer for _, wanted in styles for layer in wanted} | {*candidates[key]}
             return Target(
@@ -179,7 +179,12 @@ class TargetMaker:
                     (count, 1, *available[layer]), dtype=torch.int64, device=samples.centre.device
                 )
                 found[key].setdefault(layer, []).append(
-                    Candidates(samples, style.weight * share, chosen)
+                    Candidates(
+                        samples,
+                        style.pull * share,
+                        chosen,
+                        style.content_share(self.objective.neighbour_content),
+                    )
                 )
         return found
 

@@ -43,7 +43,11 @@ def stitch(
     canvases = [style_canvas(scene.content, scene.regions, number) for number in numbers]
     if gram == "global":
         box = scene.frame
-        styles = [Style(canvas.picture, weight=1 / len(canvases)) for canvas in canvases]
+        strengths = [style.strength for region in scene.regions for style in region.styles]
+        usual = sum(strengths) / len(strengths)
+        styles = [
+            Style(canvas.picture, weight=1 / len(canvases), strength=usual) for canvas in canvases
+        ]
         guides = [Guide(" + ".join(region.name for region in scene.regions), styles)]
     else:
         box = scene.box(margin)
@@ -52,11 +56,11 @@ def stitch(
             Guide(
                 region.name,
                 [
-                    Style(
-                        cut[k],
-                        box.cut(canvases[k].masks[region.name]),
-                        style.weight,
-                        f"canvas {k + 1}",
+                    dataclasses.replace(
+                        style,
+                        picture=cut[k],
+                        mask=box.cut(canvases[k].masks[region.name]),
+                        name=f"canvas {k + 1}",
                     )
                     for k, style in enumerate(region.styles)
                 ],

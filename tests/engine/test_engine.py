@@ -23,7 +23,16 @@ from pipeline.runtime.distributed import Team
 
 
 def objective(kind: str = "balanced", style_weight: float = 10.0) -> Objective:
-    return Objective(kind, 1.0, style_weight, 0.0, {"relu1_1": 0.5, "relu2_1": 0.5}, ["relu2_1"])
+    return Objective(
+        kind,
+        1.0,
+        style_weight,
+        0.0,
+        {"relu1_1": 0.5, "relu2_1": 0.5},
+        ["relu2_1"],
+        neighbour_layers={Layer("relu2_1"): 1.0},
+        neighbour_weight=style_weight,
+    )
 
 
 @pytest.fixture
@@ -90,14 +99,6 @@ def test_neighbours_are_looked_for_evenly_over_a_scale(
     # Four times at each scale, at relu2_1 alone.
     assert len(shown) == expected
     assert set(shown) <= {50 * 55, 25 * 27}
-
-
-def test_layers_for_neighbours_are_all_but_the_first() -> None:
-    goal = dataclasses.replace(objective(), style="neighbours")
-    weights = {Layer("relu1_1"): 0.5, Layer("relu2_1"): 0.5, Layer("relu2_1", 1): 0.25}
-    assert list(goal.neighbour_weights(weights)) == [Layer("relu2_1"), Layer("relu2_1", 1)]
-    only = {Layer("relu1_1"): 1.0}
-    assert goal.neighbour_weights(only) == only
 
 
 def test_the_papers_formulas_know_gram_matrices_alone() -> None:

@@ -62,7 +62,20 @@ def comparison(
     kind: str = "balanced",
     style: str = "gram",
 ) -> Comparison:
-    goal = Objective(kind, 1.0, 30.0, 10.0, dict.fromkeys(layers, 1.0), layers[-2:], 4.0, style)
+    deep = [layer for name in layers[1:] for layer in encoder.layers(name)]
+    goal = Objective(
+        kind,
+        1.0,
+        30.0,
+        10.0,
+        dict.fromkeys(layers, 1.0),
+        layers[-2:],
+        4.0,
+        style,
+        dict.fromkeys(deep, 1 / len(deep)),
+        20.0,
+        0.25,
+    )
     weights = {layer: 1.0 for name in layers for layer in encoder.layers(name)}
     maker = TargetMaker(encoder, goal, weights, tiling=tiling)
     targets, kept = maker.make(content, guides, False)
