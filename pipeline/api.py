@@ -47,7 +47,7 @@ def stylize(
     Args:
         content: the photograph; shrunk to a long side of ``size`` pixels, unless that is
             ``"full"``, or by default as far as ``budget`` asks for (see ``conf/README.md``).
-        styles: region to a picture, to ``{"image": picture, "weight": ..., "scale": ..., "crop":
+        styles: region to a picture, to ``{"image": picture, "strength": ..., "scale": ..., "crop":
             [left, top, right, bottom], "region": ..., "color": ...}``, or to a list of these;
             ``"match"`` takes them from ``reference``; None finds the regions only.
         regions: a label map, or name to a mask (white is inside), a shape such as

@@ -43,10 +43,13 @@ class Painted:
 
 
 def rounds(regions: Sequence[Region], sequential: bool) -> list[list[Region]]:
-    """The optimisations to make one after the other, each with the styles it pursues at once."""
+    """The optimisations to make one after the other, each with the styles it pursues at once.
+
+    None where there is no region.
+    """
     if not sequential:
-        return [[*regions]]
-    longest = max(len(region.styles) for region in regions)
+        return [[*regions]] if regions else []
+    longest = max((len(region.styles) for region in regions), default=0)
     return [
         [
             dataclasses.replace(region, styles=[region.styles[k]])

@@ -194,7 +194,7 @@ def _parse_style(region: str, style: Any) -> list[StyleChoice]:
         if not isinstance(given, Mapping) or not given.get("image"):
             raise UserError(
                 f"styles.{region}={style} is not the path or name of a picture; for more use "
-                f"styles.{region}={{image: PATH, weight: 1, scale: 1, crop: [0, 0, 0.5, 1], "
+                f"styles.{region}={{image: PATH, strength: 0.5, scale: 1, crop: [0, 0, 0.5, 1], "
                 "region: person, color: match}"
             )
         choices.append(_style_choice(f"styles.{region}", given))

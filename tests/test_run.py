@@ -83,6 +83,29 @@ def assert_localized(folder: Path, *regions: str) -> None:
         assert np.abs(result.astype(int) - content)[mask == 255].mean() > 12
 
 
+def test_strength_0_is_the_photograph_and_more_of_it_changes_more(tmp_path: Path) -> None:
+    def change(strength: float) -> float:
+        folder = tmp_path / str(strength)
+        command(
+            "+styles.person=scream.jpg",
+            f"strength={strength}",
+            "size=128",
+            "optimizer.iterations=12",
+            f"hydra.run.dir={folder}",
+            folder=tmp_path,
+        )
+        content, result = (
+            np.asarray(Image.open(folder / f"{name}.png"), dtype=np.float64)
+            for name in ("content", "result")
+        )
+        return float(np.abs(result - content).mean())
+
+    found = [change(strength) for strength in (0, 0.25, 0.5, 1)]
+    assert found[0] == 0
+    assert found == sorted(found)
+    assert found[1] > 0.5
+
+
 def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
     done = pipeline("+styles.person=scream.jpg", folder=tmp_path)
     (folder,) = (tmp_path / "outputs").glob("*-*-*/*-*-*")

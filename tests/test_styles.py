@@ -124,6 +124,24 @@ def test_styles_are_sized_by_the_regions_boxes(stripes: Tensor) -> None:
     assert as_they_are[1].styles[0].picture.shape[2:] == (40, 80)
 
 
+def test_strength_is_the_runs_unless_a_style_has_its_own(stripes: Tensor, content: Tensor) -> None:
+    choices = StyleChoice("a"), StyleChoice("b", strength=0.8), StyleChoice("c", strength=0.0)
+    styles = {
+        "left": [StylePicture(choice, stripes) for choice in choices],
+        "right": [StylePicture(choices[2], stripes)],
+    }
+    half = torch.ones_like(content[:, :1])
+    half[..., 60:] = 0
+    masks = {"left": half, "right": 1 - half}
+    (left,) = prepared_regions(styles, masks, {}, content, "style", 0.0, False, strength=0.3)
+    # A style of strength 0 takes no share of the weight, and a region without another is left out.
+    assert [(style.strength, style.weight) for style in left.styles] == [(0.3, 0.5), (0.8, 0.5)]
+    assert [*left.images] == ["a", "b"]
+    assert prepared_regions(styles, masks, {}, content, "style", 0.0, False, strength=0.0) != []
+    only = {"left": styles["left"][:1]}
+    assert prepared_regions(only, masks, {}, content, "style", 0.0, False, strength=0.0) == []
+
+
 def test_weights_share_one_unless_given() -> None:
     plain, own = StyleChoice("a"), StyleChoice("a", weight=3)
     assert weight_of(plain, 4, sequential=False) == 0.25

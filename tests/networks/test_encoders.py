@@ -37,13 +37,35 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch
 def test_auto_prefers_cached_official_weights(official: dict[str, torch.Tensor]) -> None:
     loaded = encoders.load("auto", None, CPU)
     assert (loaded.source.network, loaded.source.kind) == ("vgg19", "official")
-    assert loaded.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    assert loaded.content_layers == ("relu4_2",)
-    assert loaded.module.levels == 1
+    assert loaded.style_layers == ("relu1_1", "relu2_1", "relu3_1")
+    assert loaded.content_layers == ("relu3_1",)
+    assert loaded.neighbour_layers == (
+        Layer("relu2_1", 1),
+        Layer("relu3_1"),
+        Layer("relu3_1", 1),
+        Layer("relu4_1"),
+    )
+    assert loaded.module.levels == 3
     first = loaded.module.encoder.features[0].weight
     torch.testing.assert_close(first, official["features.0.weight"])
-    features = loaded.module(torch.rand(1, 3, 45, 61), [Layer("relu5_1")])[Layer("relu5_1")]
+    features = loaded.module(torch.rand(1, 3, 45, 61), [Layer("relu4_1")])[Layer("relu4_1")]
+    assert features.shape == (1, 512, 5, 7)
+    gatys = encoders.load("auto", None, CPU, style_layers=["relu5_1"], levels=1)
+    assert gatys.neighbour_layers == (Layer("relu3_1"), Layer("relu4_1"))
+    features = gatys.module(torch.rand(1, 3, 45, 61), [Layer("relu5_1")])[Layer("relu5_1")]
     assert features.shape == (1, 512, 2, 3)
+
+
+def test_layers_of_neighbours_are_read_with_their_levels() -> None:
+    chosen = encoders.load("compact", None, CPU, neighbour_layers=["relu5_1", "relu3_1/4"])
+    assert chosen.neighbour_layers == (Layer("relu5_1"), Layer("relu3_1", 2))
+    assert len(chosen.module.encoder.features) == 30
+    none = encoders.load("compact", None, CPU, neighbour_layers=[])
+    assert len(none.module.encoder.features) == 12
+    with pytest.raises(UserError, match=r"relu3_1/3 is no layer; write relu3_1, relu3_1/2"):
+        encoders.load("compact", None, CPU, neighbour_layers=["relu3_1/3"])
+    with pytest.raises(UserError, match=r"relu3_1/4 is not read with encoder.levels=2"):
+        encoders.load("compact", None, CPU, neighbour_layers=["relu3_1/4"], levels=2)
 
 
 def test_auto_falls_back_to_the_bundled_encoder(
@@ -60,10 +82,11 @@ def test_a_partial_file_is_enough_for_the_layers_it_covers(tmp_path: Path) -> No
     file = tmp_path / "part.safetensors"
     save_file({f"features.{key}": tensor for key, tensor in state.items()}, file)
     layers = {"style_layers": ["relu1_1", "relu3_1"], "content_layers": ["relu2_1"]}
+    layers["neighbour_layers"] = []
     loaded = encoders.load("vgg19", file, CPU, **layers)
     assert loaded.source.kind == "file"
     assert len(loaded.module.encoder.features) == 12
-    with pytest.raises(UserError, match=r"lacks the weights of conv3_2, .*conv5_1"):
+    with pytest.raises(UserError, match=r"lacks the weights of conv3_2, .*conv4_1"):
         encoders.load("vgg19", file, CPU)
 
 
@@ -78,6 +101,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
             CPU,
             style_layers=["relu3_1"],
             content_layers=["relu3_1"],
+            neighbour_layers=[],
         )
 
 
@@ -91,7 +115,11 @@ def test_auto_with_a_file_takes_the_network_it_fits(tmp_path: Path) -> None:
     assert (compact.source.network, compact.source.kind) == ("compact", "file")
     state = vgg19_features()[:12].state_dict()
     save_file(state, tmp_path / "part.safetensors")
-    layers = {"style_layers": ["relu2_1"], "content_layers": ["relu3_1"]}
+    layers = {
+        "style_layers": ["relu2_1"],
+        "content_layers": ["relu3_1"],
+        "neighbour_layers": [],
+    }
     part = encoders.load("auto", tmp_path / "part.safetensors", CPU, **layers)
     assert part.source.network == "vgg19"
     save_file({"0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
@@ -121,6 +149,7 @@ def test_official_encoders_have_their_own_layers(
     loaded = encoders.load(name, None, CPU)
     assert (loaded.source.network, loaded.source.kind) == (name, "official")
     layers = [Layer(name) for name in (*loaded.style_layers, *loaded.content_layers)]
+    layers += [layer for layer in loaded.neighbour_layers if layer.level == 0]
     features = loaded.module(torch.rand(1, 3, 75, 91), layers)
     assert set(features) == set(layers)
     for layer, found in features.items():

@@ -43,6 +43,15 @@ def test_halving_by_bands_is_halving(size: tuple[int, int], rows: int) -> None:
     assert encoder.halved_by_bands(cut, 31, size[1], rows) is None
 
 
+def test_layers_are_read_as_they_are_written() -> None:
+    for text, layer in (("relu3_1", Layer("relu3_1")), ("relu3_1/4", Layer("relu3_1", 2))):
+        assert Layer.parse(text) == layer
+        assert str(layer) == text
+    for text in ("relu3_1/3", "relu3_1/1", "relu3_1/", "relu3_1/x"):
+        with pytest.raises(ValueError, match=f"{text} is no layer"):
+            Layer.parse(text)
+
+
 def test_sizes_are_those_of_the_features() -> None:
     encoder = PyramidEncoder(Encoder(tiny_features()), 3)
     picture = torch.rand(1, 3, 61, 83)
