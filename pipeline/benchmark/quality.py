@@ -132,11 +132,12 @@ def psnr(picture: Tensor, reference: Tensor) -> float:
 def time_to_loss(bench: Bench) -> list[Comparison]:
     """Seconds that a default run takes to the loss which the textbook's loop ends with.
 
-    The loss is the balanced one with Gram matrices alone, ``loss.style=gram``: neighbours are looked
-    up anew on the way, so that there would be no one loss to reach. The textbook's optimiser goes
-    down the same loss: at full size from the first iteration, with pixels clamped at every step, or
-    else at the end only. Of the run, coarse to fine, the smallest number of iterations is sought
-    whose final picture is at or below that loss; then both are timed in turns, without evaluations.
+    The loss is the balanced one with Gram matrices alone, ``loss.style=gram``: neighbours are
+    looked up anew on the way, so that there would be no one loss to reach. The textbook's optimiser
+    goes down the same loss: at full size from the first iteration, with pixels clamped at every
+    step, or else at the end only. Of the run, coarse to fine, the smallest number of iterations is
+    sought whose final picture is at or below that loss; then both are timed in turns, without
+    evaluations.
     """
     return [
         reach(bench, size, 100 if bench.quick else 500, clamp, [])
