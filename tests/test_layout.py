@@ -62,7 +62,6 @@ TESTED_ELSEWHERE = {
     "pipeline.config.compose": "tests/command/test_main.py",
     "pipeline.engine.features": "tests/engine/test_evaluation.py",
     "pipeline.engine.job": "tests/engine/test_engine.py",
-    "pipeline.engine.objective": "tests/engine/test_engine.py",
     "pipeline.engine.targets": "tests/engine/test_engine.py",
     "pipeline.engine.tiled": "tests/engine/test_engine.py",
     "pipeline.gallery": "tests/gallery/test_paint.py",

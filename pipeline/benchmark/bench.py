@@ -26,8 +26,16 @@ from pipeline.pictures import read
 _STYLES = ("scream.jpg", "wave.jpg", "mosaic.jpg")
 
 #: One style for the whole frame at one scale, with the papers' formulas and zero padding: what the
-#: textbook loop does, to the last operation.
-EQUAL_WORK = ("method=global", "loss=gatys", "encoder.padding=zeros", "optimizer.scales=1")
+#: textbook loop does with VGG-19, to the last operation.
+EQUAL_WORK = (
+    "method=global",
+    "loss=gatys",
+    "encoder.style_layers=[relu1_1,relu2_1,relu3_1,relu4_1,relu5_1]",
+    "encoder.content_layers=[relu4_2]",
+    "encoder.levels=1",
+    "encoder.padding=zeros",
+    "optimizer.scales=1",
+)
 
 
 @dataclass(frozen=True)

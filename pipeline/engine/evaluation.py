@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.engine import layer_sums, losses
 from pipeline.engine.features import Part, add_to, deepest_of, parts, tile_features
-from pipeline.engine.layer_sums import Key, LayerQuery
+from pipeline.engine.layer_sums import Key, LayerQuery, Units
 from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.networks.encoder import Encoder
@@ -182,15 +182,31 @@ class LayerMasks:
                 },
                 values,
                 self.moments,
-                {
-                    key: (
-                        part.units(mask, layer.name),
-                        part.candidates(self.candidates[key][layer], layer.name),
-                    )
-                    for key, mask in self.neighbour_masks.get(layer, {}).items()
-                },
+                self.neighbours(
+                    part,
+                    layer,
+                    {
+                        key: part.units(mask, layer.name)
+                        for key, mask in self.neighbour_masks.get(layer, {}).items()
+                    },
+                ),
             )
             for layer in layers
+        }
+
+    def neighbours(
+        self, part: Part, layer: Layer, units: Mapping[Key, Units]
+    ) -> dict[Key, tuple[Units, Sequence[Candidates]]]:
+        """As `LayerQuery.neighbours`, with what the units have been drawn to last.
+
+        Args:
+            part: of a level.
+            layer: of that level.
+            units: each region's there.
+        """
+        return {
+            key: (found, part.candidates(self.candidates[key][layer], layer.name))
+            for key, found in units.items()
         }
 
 

@@ -151,10 +151,23 @@ class Plan:
             (number, values),
             lambda: self.wanted.queries(self.tiles[number], self.first, contents, values),
         )
-        return {
-            layer.name: dataclasses.replace(found[layer.name], content=contents.get(layer))
-            for layer in self.first
-        }
+        return {layer.name: self._now(number, layer, found, contents) for layer in self.first}
+
+    def _now(
+        self,
+        number: int,
+        layer: Layer,
+        found: Mapping[str, LayerQuery],
+        contents: Mapping[Layer, Tensor],
+    ) -> LayerQuery:
+        query = found[layer.name]
+        units = {key: units for key, (units, _) in query.neighbours.items()}
+        # A tile's candidates are copies, which later searches do not reach.
+        return dataclasses.replace(
+            query,
+            content=contents.get(layer),
+            neighbours=self.wanted.neighbours(self.tiles[number], layer, units),
+        )
 
     def whole_queries(self) -> dict[str, LayerQuery]:
         """What is taken from the other layers, by their names."""

@@ -10,12 +10,12 @@ from pipeline.benchmark import quality
 from pipeline.benchmark.bench import Bench
 
 
-def test_the_default_loss_is_the_engines(bench: Bench) -> None:
+def test_the_fixed_loss_is_the_engines(bench: Bench) -> None:
     noise = torch.rand(1, 3, 72, 72, generator=torch.Generator().manual_seed(0))
-    overrides = ["encoder=compact", "method=global", "precision=float32"]
+    overrides = ["encoder=compact", "method=global", "loss.style=gram", "precision=float32"]
     scene = benches.whole_frame(72, bench.where, noise)
     painted = benches.prepare_engine(bench, overrides, scene)(1)()
-    loss = quality.default_loss(bench, overrides, scene)
+    loss = quality.fixed_loss(bench, overrides, scene)
     assert float(loss(noise)) == pytest.approx(painted.curve[0].total, rel=1e-4)
 
 

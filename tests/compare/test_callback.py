@@ -31,7 +31,7 @@ def test_a_sweep_writes_its_comparison(tmp_path: Path) -> None:
     done = sweep(
         "method=stitch,composite",
         "+styles.person=scream.jpg,snk.jpg",
-        "size=96",
+        "size=288",
         "optimizer.iterations=3",
         "optimizer.scales=1",
         folder=tmp_path,
@@ -43,7 +43,7 @@ def test_a_sweep_writes_its_comparison(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["finished", "failed"] * 2
     assert [row["styles.person"] for row in rows] == ["scream.jpg", "snk.jpg"] * 2
     assert rows[0]["outside_difference"] == "0.0"
-    # Painted with the encoder that measures, so the figures are the run's own.
+    # Painted with the encoder that measures, and not enlarged, so the figures are the run's own.
     summary = json.loads((tmp_path / "sweep" / "0" / "summary.json").read_text())
     (person,) = [entry for entry in summary["regions"] if "style" in entry]
     assert abs(float(rows[0]["style_distance.person"]) - person["style_distance_after"]) < 0.01

@@ -18,7 +18,7 @@ from tests.compare.conftest import SIZE, MakeRun, save
 @pytest.fixture
 def tiny(encoder: PyramidEncoder) -> LoadedEncoder:
     source = Source("tiny", "bundled", Path("tiny"), "0" * 64)
-    return LoadedEncoder(encoder, ("relu1_1", "relu2_1"), ("relu2_1",), source)
+    return LoadedEncoder(encoder, ("relu1_1", "relu2_1"), ("relu2_1",), (), source)
 
 
 def test_all_measures_of_a_finished_run(

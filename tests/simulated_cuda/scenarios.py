@@ -37,6 +37,8 @@ LARGE: dict[str, Any] = {
 }
 #: Iterations: some as usual, one to record, the rest replayed.
 ITERATIONS = 6
+#: Of what is not recorded: neighbours are looked up, which waits, before the last of them.
+FEW = 5
 
 
 class _Log(logging.Handler):
@@ -177,14 +179,14 @@ SCENARIOS: dict[str, Callable[[], Facts]] = {
     "tiles": lambda: observe(
         regions=DISC,
         tile=64,
-        optimizer={"iterations": 3},
+        optimizer={"iterations": FEW},
         beside_unrecorded=False,
         beside_cpu=True,
     ),
     "memory_low": lambda: observe(
         **LARGE,
         memory="low",
-        optimizer={"iterations": 3},
+        optimizer={"iterations": FEW},
         beside_unrecorded=False,
         beside_cpu=True,
     ),
