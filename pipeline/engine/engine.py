@@ -352,8 +352,9 @@ class Engine:
         arrivals = Arrivals(values, arrived)
         searches = {scale.iterations * n // SEARCHES for n in range(1, SEARCHES)}
         for iteration in range(scale.iterations):
-            if iteration in searches:
+            if iteration in searches and self.objective.takes_neighbours:
                 look_again()
+                optimizer.turn()
             step()
             arrivals.take()
             for k, (work, before) in enumerate(zip(works, done, strict=True)):

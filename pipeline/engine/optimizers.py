@@ -29,6 +29,10 @@ class Best:
         torch.where(_over_pixels(better), picture, self.picture, out=self.picture)
         torch.where(better, loss, self.loss, out=self.loss)
 
+    def forget(self) -> None:
+        """Any picture is better than those before: the losses are others from now on."""
+        self.loss.fill_(float("inf"))
+
 
 class Optimizer(Protocol):
     """Changes pictures so that their losses fall."""
@@ -42,6 +46,10 @@ class Optimizer(Protocol):
             loss: (B,), of the pictures as they are.
             gradient: as the pictures; of each with respect to its own loss.
         """
+        ...
+
+    def turn(self) -> None:
+        """The losses are others from now on: what was best so far counts no more."""
         ...
 
 
@@ -68,6 +76,10 @@ class PictureAdam:
         self._adam.step()
         # It belongs to this step: a recorded one uses its memory again.
         self._picture.grad = None
+
+    def turn(self) -> None:
+        """As `Optimizer.turn`."""
+        self.best.forget()
 
 
 class PictureLBFGS:
@@ -141,6 +153,11 @@ class PictureLBFGS:
         self._moved.copy_(~lost)
         self._picture.add_(step.view_as(self._picture))
         torch.where(_over_pixels(lost), self.best.picture, self._picture, out=self._picture)
+
+    def turn(self) -> None:
+        """As `Optimizer.turn`; the gradient's change over the last step says nothing then."""
+        self.best.forget()
+        self._moved.fill_(False)
 
     def _begin(self, step: Tensor, gradient: Tensor) -> None:
         """Put a step into the place of the oldest pair."""

@@ -134,3 +134,18 @@ def test_nothing_is_better_than_what_is_not_a_number() -> None:
     best = Best(torch.zeros(1, 1, 2, 3))
     best.update(torch.ones(1, 1, 2, 3), torch.tensor(float("nan")))
     assert torch.equal(best.picture, torch.zeros(1, 1, 2, 3))
+
+
+@pytest.mark.parametrize("make", [PictureLBFGS, PictureAdam])
+def test_after_a_turn_what_was_best_counts_no_more(make: type[PictureLBFGS | PictureAdam]) -> None:
+    picture = torch.full((1, 3, 4, 5), 0.5)
+    optimizer = make(picture, 0.1)
+    gradient = torch.ones_like(picture)
+    optimizer.step(torch.tensor([1.0]), gradient)
+    optimizer.turn()
+    # Much higher than before, and yet no step is taken back.
+    here = picture.clone()
+    optimizer.step(torch.tensor([50.0]), gradient)
+    assert float(optimizer.best.loss) == 50
+    assert torch.equal(optimizer.best.picture, here)
+    assert bool((picture < here).all())
