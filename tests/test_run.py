@@ -210,6 +210,8 @@ def test_any_picture_and_three_regions(tmp_path: Path) -> None:
         "+styles.cat=wave",
         "+styles.background=scream.jpg",
         "size=200",
+        # Flat regions need more iterations with neighbours.
+        "loss.style=gram",
         "optimizer.iterations=20",
         "hydra.run.dir=out",
         folder=tmp_path,
@@ -235,6 +237,8 @@ def test_regions_of_every_source_in_one_run(tmp_path: Path) -> None:
         "+styles.sky=night.jpg",
         "+styles.logo={image: wave.jpg, scale: 0.5, crop: [0, 0, 0.5, 1]}",
         "method=guided",
+        # Flat regions need more iterations with neighbours.
+        "loss.style=gram",
         "optimizer.iterations=12",
         "hydra.run.dir=out",
         folder=tmp_path,
@@ -311,7 +315,9 @@ def test_a_small_region_of_a_large_photograph(method: str, tmp_path: Path) -> No
         f"method={method}",
         "init=large.png",
         "snapshots=[3]",
-        "optimizer.iterations=6",
+        # Flat regions need more iterations with neighbours.
+        "loss.style=gram",
+        "optimizer.iterations=40",
         "hydra.run.dir=out",
         folder=tmp_path,
     )
@@ -385,7 +391,9 @@ def test_matching_styles_class_by_class(tmp_path: Path) -> None:
         "content=chelsea",
         "size=160",
         "method=composite",
-        "optimizer.iterations=12",
+        # Flat regions need more iterations with neighbours.
+        "loss.style=gram",
+        "optimizer.iterations=60",
         "hydra.run.dir=out",
         folder=picture_folder(tmp_path),
     )
@@ -481,6 +489,7 @@ def test_a_region_too_small_for_every_layer_has_no_distance(tmp_path: Path) -> N
         "+regions.dot=box(0.5,0.5,0.52,0.52)",
         "+styles.dot=scream.jpg",
         "size=100",
+        "unstyled=free",  # as it is, not enlarged
         "method=guided",
         "method.propagation=inside",
         "optimizer.iterations=2",

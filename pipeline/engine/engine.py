@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 LARGEST_TOGETHER = 200**2
 #: How often a scale looks for the units' nearest style features: at first, and evenly over it.
 SEARCHES = 4
+#: Iterations between two searches at least: after each the optimizer has to find its pace again.
+BETWEEN_SEARCHES = 8
 #: Iterations over which `Descent.tolerance` looks for progress.
 PATIENCE = 10
 
@@ -350,7 +352,8 @@ class Engine:
         replayed = have.record and tiling.side is None and have.team.size == 1
         step = RecordedStep(advance, painted.device) if replayed else advance
         arrivals = Arrivals(values, arrived)
-        searches = {scale.iterations * n // SEARCHES for n in range(1, SEARCHES)}
+        count = max(1, min(SEARCHES, scale.iterations // BETWEEN_SEARCHES))
+        searches = {scale.iterations * n // count for n in range(1, count)}
         for iteration in range(scale.iterations):
             if iteration in searches and self.objective.takes_neighbours:
                 look_again()

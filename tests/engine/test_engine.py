@@ -92,7 +92,7 @@ def test_neighbours_are_looked_for_evenly_over_a_scale(
     nearest = Candidates.nearest
     monkeypatch.setattr(Candidates, "nearest", counted)
     goal = dataclasses.replace(objective(), style=style)
-    engine = Engine(encoder, goal, Descent("adam", 20, 2, 0.01))
+    engine = Engine(encoder, goal, Descent("adam", 90, 2, 0.01))
     picture = torch.rand(1, 3, 100, 110, generator=torch.Generator().manual_seed(0))
     everywhere = torch.ones_like(picture[:, :1])
     engine.paint(Job(picture, everywhere, [Guide("all", [Style(stripes)])], "all"))
