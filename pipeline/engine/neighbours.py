@@ -9,7 +9,8 @@ loss is.
 Nearest is the least cosine distance, as in both papers, but of features less most of the style's
 mean: activations are never negative, so that plain cosines are all near 1 and let colours fade.
 (Kolkin et al. take both pictures' own means away, for the search alone. With one centre for search
-and loss a search never raises the loss.)
+and loss a search for the painted features alone never raises the loss; one that mixes in the
+photograph's, `Candidates.content`, may.)
 
 Shapes: B batch, N channels, H W height and width of a layer, M = B*H*W units, n units of a region,
 c candidates.

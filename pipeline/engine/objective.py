@@ -17,7 +17,7 @@ from pipeline.networks.pyramid import Layer
 StyleLoss = Literal["gram", "wasserstein", "neighbours", "gram_neighbours"]
 #: Those that look for neighbours.
 NEIGHBOURS = ("neighbours", "gram_neighbours")
-# Steps of strength look even with it: `Style.pull` is 1 at 1/2, 6 at 1.
+# `Style.pull` is 1 at a strength of 1/2, and 6 at 1.
 _STEEPNESS = 2.6
 #: A style at one layer: the Gram matrix (N, N), or mean and covariance.
 Statistics = Tensor | Gaussian
