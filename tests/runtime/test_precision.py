@@ -24,10 +24,25 @@ def test_auto_takes_bfloat16_where_it_is_fast(
     assert precision.choose("tf32", CPU) == "tf32"
 
 
-@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "avx512_f"])
-def test_a_processors_instructions_decide(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "vendor", "expected"),
+    [
+        ("avx512_bf16", "vendor_id : AuthenticAMD", True),
+        ("avx512_bf16", "vendor_id : GenuineIntel", False),
+        ("amx_bf16", "vendor_id : GenuineIntel", True),
+        ("avx512_f", "vendor_id : AuthenticAMD", False),
+    ],
+)
+def test_a_processors_instructions_decide(
+    name: str, vendor: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(precision, "_cpu_capabilities", lambda: {name: True})
-    assert precision.has_fast_bfloat16(CPU) == (name != "avx512_f")
+    monkeypatch.setattr(precision, "_cpu_vendor", lambda: vendor)
+    assert precision.has_fast_bfloat16(CPU) == expected
+
+
+def test_the_systems_word_on_the_processor() -> None:
+    assert precision._cpu_vendor()
 
 
 @pytest.mark.parametrize(
