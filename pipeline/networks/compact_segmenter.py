@@ -47,7 +47,7 @@ class CompactSegmenter(nn.Module):
         self.scenes_at_quarter = _convolution(_DECODER + _DECODER // 2, _DECODER)
         self.classify_scenes = nn.Conv2d(_DECODER, SCENES, 1)
         # The last block starts as the identity: training can go on from weights without it.
-        nn.init.zeros_(self.stage4[-1].second[1].weight)  # type: ignore[union-attr, index, arg-type]
+        nn.init.zeros_(self.stage4[-1].second[1].weight)  # type: ignore[union-attr, index]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 

@@ -33,7 +33,7 @@ from pipeline.networks.compact_segmenter import CLASSES, SCENES, CompactSegmente
 from pipeline.runtime import device as devices
 from pipeline.training import paste, pictures
 from pipeline.training.command import carry_out
-from pipeline.training.evaluate_segmenter import evaluate
+from pipeline.training.evaluate_segmenter import as_network, evaluate
 from pipeline.training.export import export
 from pipeline.training.paste import PERSON, Layers, warp
 from pipeline.training.pictures import UNCERTAIN, Example
@@ -402,7 +402,7 @@ def run(settings: Settings) -> None:
         },
     )
     written = segmenters.load("compact", output, torch.device("cpu")).module
-    log.info("%s", evaluate(written, validation))
+    log.info("%s", evaluate(as_network(written), validation))
     log.info("%s, SHA-256 %s", output, weights.sha256(output))
 
 
