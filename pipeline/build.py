@@ -25,6 +25,7 @@ from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
 from pipeline.networks import encoders, segmenters
 from pipeline.pictures import size
+from pipeline.regions.names import SCENE_CLASSES
 from pipeline.regions.segment import Refinement, Segmentation, segment
 from pipeline.request import Request, parse_regions, parse_styles
 from pipeline.runtime import distributed, precision
@@ -108,12 +109,29 @@ def load_segmenter(
     )
 
 
+def load_scenes(
+    settings: Settings, network: segmenters.LoadedSegmenter, asked: Request, where: torch.device
+) -> segmenters.LoadedSegmenter | None:
+    """The bundled segmenter, for the scenes alone, where the segmenter knows none.
+
+    With a segmenter chosen by name only where a scene is asked for: it finds what it always found.
+    """
+    if network.classes.scenes or network.classes.under:
+        return None
+    if settings.segmenter.name != "auto" and not asked.region_names & {*SCENE_CLASSES}:
+        return None
+    return _cached_segmenter("compact", None, where)
+
+
 def _file(name: str | None, start: Path) -> Path | None:
     return None if name is None else start / Path(name).expanduser()
 
 
 def segment_picture(
-    picture: Tensor, network: segmenters.LoadedSegmenter, settings: Settings
+    picture: Tensor,
+    network: segmenters.LoadedSegmenter,
+    settings: Settings,
+    scenes_by: segmenters.LoadedSegmenter | None = None,
 ) -> Segmentation:
     """A picture's classes, at the settings' sizes and refined as they say; once a process."""
     chosen = settings.segmenter
@@ -132,10 +150,13 @@ def segment_picture(
             refinement=refinement,
             min_share=chosen.min_share,
             min_part=chosen.min_part,
+            classes=network.classes,
+            scenes_by=scenes_by,
         )
 
     how = sizes, chosen.mirror, refinement, chosen.min_share, chosen.min_part
-    key = digest(picture), str(picture.device), network.source, how
+    sources = network.source, None if scenes_by is None else scenes_by.source
+    key = digest(picture), str(picture.device), sources, how
     found = _segmentations.get(key, look)
     # A dictionary of the caller's own, who may change it.
     return dataclasses.replace(found, probabilities=dict(found.probabilities))

@@ -88,6 +88,7 @@ def _parts(
     grown = {name: choice.grow for name, choice in choices.items()}
     as_found = {name: dataclasses.replace(choice, grow=0) for name, choice in choices.items()}
     classes = {} if segmentation is None else class_masks(segmentation, content)
+    scenes = frozenset[str]() if segmentation is None else segmentation.scenes
     available, _ = available_masks(
         classes,
         inputs.label_map,
@@ -98,5 +99,5 @@ def _parts(
     )
     return [
         Part.of(surroundings(mask, 0, smallest=1), *size, margin + grown.get(name, 0))
-        for name, mask in region_masks(names, available, content, as_found).items()
+        for name, mask in region_masks(names, available, content, as_found, scenes).items()
     ]

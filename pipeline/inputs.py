@@ -17,7 +17,7 @@ from pipeline.pictures.resize import resize
 from pipeline.regions import label_map as label_maps
 from pipeline.regions.custom import own_names
 from pipeline.regions.label_map import LabelMap
-from pipeline.regions.names import VOC_CLASSES, check_names
+from pipeline.regions.names import CLASSES, check_names
 from pipeline.request import Request, StyleChoice
 from pipeline.styles import StylePicture
 
@@ -156,5 +156,5 @@ def _mask_files(request: Request, label_map: LabelMap | None) -> dict[str, str]:
         for name, choice in request.regions.items()
         if isinstance(choice.source, str)
         and choice.source not in labels
-        and choice.source.partition(".")[0] not in VOC_CLASSES
+        and choice.source.partition(".")[0] not in CLASSES
     }

@@ -103,6 +103,14 @@ class Request:
     init: str | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def region_names(self) -> frozenset[str]:
+        """The regions that are named anywhere, by the names of their classes: not ``person.1``."""
+        named = [*self.styles, *self.regions]
+        named += [str(choice.source) for choice in self.regions.values()]
+        named += [str(one.region) for choices in self.styles.values() for one in choices]
+        return frozenset(name.partition(".")[0] for name in named)
+
     def files(self, folder: Path) -> dict[str, Path]:
         """What each name of a file is on the command line, ``content=a.png``, to its path.
 

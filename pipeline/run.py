@@ -109,7 +109,8 @@ def stylize(
         available, shown = custom.available_masks(
             classes, inputs.label_map, asked.regions, inputs.masks, content, original
         )
-        wanted = region_masks([*styles], available, content, asked.regions)
+        scenes = frozenset[str]() if segmentation is None else segmentation.scenes
+        wanted = region_masks([*styles], available, content, asked.regions, scenes)
     encoder = build.load_encoder(settings, where, start) if styles else None
     used = {"segmenter": network, "encoder": encoder}
     summary = summaries.describe_run(
@@ -155,7 +156,10 @@ def _segment(
     if not (matching or not styles or needed or look_inside(styles)):
         return None, None, styles
     network = build.load_segmenter(settings, content.device, start)
-    look = functools.partial(build.segment_picture, network=network, settings=settings)
+    beside = build.load_scenes(settings, network, asked, content.device)
+    look = functools.partial(
+        build.segment_picture, network=network, settings=settings, scenes_by=beside
+    )
     segmentation = look(content) if matching or not styles or needed else None
     if inputs.reference is not None and segmentation is not None:
         styles = match(str(asked.reference), inputs.reference.to(content), look, segmentation)

@@ -16,6 +16,7 @@ from pipeline.pictures.boxes import surroundings
 from pipeline.pictures.read import SMALLEST_SIDE
 from pipeline.pictures.resize import fitted_size, resample, resize
 from pipeline.regions.masks import class_masks, region_masks
+from pipeline.regions.names import BACKGROUND
 from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice, StyleChoice
 
@@ -105,6 +106,10 @@ def within_regions(
     return {region: [restricted(found) for found in own] for region, own in pictures.items()}
 
 
+#: Share of the picture below which a background is no region of its own.
+_LEAST_BACKGROUND = 0.005
+
+
 def match(
     name: str, reference: Tensor, look: Callable[[Tensor], Segmentation], content: Segmentation
 ) -> dict[str, list[StylePicture]]:
@@ -121,7 +126,8 @@ def match(
     there = look(reference).shares
     found = {}
     for region, share in content.shares.items():
-        if share == 0:
+        # What neither objects nor scenes cover of the background may be next to nothing.
+        if share < (_LEAST_BACKGROUND if region == BACKGROUND else 1e-9):
             continue
         partner = there.get(region, 0) > 0
         choice = StyleChoice(name, region=region if partner else None)

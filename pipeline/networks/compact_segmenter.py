@@ -1,4 +1,4 @@
-"""The compact segmenter: DeepLabv3's head on a small residual network."""
+"""The compact segmenter: heads for objects and for scenes on a small residual network."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
 
+#: PASCAL VOC's classes, and the scene classes (`regions.names.SCENE_CLASSES`), each with "none".
 CLASSES = 21
+SCENES = 8
 #: Channels of the residual stages, at 1/2, 1/4, 1/8 and 1/16 of the picture.
 STAGES = (24, 48, 96, 160)
 _HEAD = 96
@@ -16,7 +18,7 @@ _DECODER = 64
 
 
 class CompactSegmenter(nn.Module):
-    """Class scores of a picture's pixels, at a quarter of its size.
+    """Class scores of a picture's pixels, at a quarter of its size: which object, which scene.
 
     Residual stages (He et al. 2016) with squeeze-and-excitation in the deep ones (Hu et al. 2018),
     an atrous spatial pyramid with rates 1, 3 and 6 and image pooling (Chen et al. 2017,
@@ -34,7 +36,7 @@ class CompactSegmenter(nn.Module):
         self.stage1 = _Residual(half, half)
         self.stage2 = _stage(half, quarter, dilations=(1, 1), attend=False)
         self.stage3 = _stage(quarter, eighth, dilations=(1, 1, 1), attend=True)
-        self.stage4 = _stage(eighth, sixteenth, dilations=(1, 1, 2), attend=True)
+        self.stage4 = _stage(eighth, sixteenth, dilations=(1, 1, 2, 4), attend=True)
         self.pyramid = _AtrousPyramid(sixteenth, _HEAD, rates=(3, 6))
         self.from_eighth = _convolution(eighth, _DECODER, kernel=1)
         self.at_eighth = _convolution(_HEAD + _DECODER, _DECODER)
@@ -42,6 +44,10 @@ class CompactSegmenter(nn.Module):
         self.at_quarter = _convolution(_DECODER + _DECODER // 2, _DECODER)
         self.dropout = nn.Dropout2d(0.1)
         self.classify = nn.Conv2d(_DECODER, CLASSES, 1)
+        self.scenes_at_quarter = _convolution(_DECODER + _DECODER // 2, _DECODER)
+        self.classify_scenes = nn.Conv2d(_DECODER, SCENES, 1)
+        # The last block starts as the identity: training can go on from weights without it.
+        nn.init.zeros_(self.stage4[-1].second[1].weight)  # type: ignore[union-attr, index]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -52,7 +58,8 @@ class CompactSegmenter(nn.Module):
             picture: (B, 3, H, W), RGB in [0, 1], any size.
 
         Returns:
-            (B, 21, ceil(H/4), ceil(W/4)), PASCAL VOC's classes in their order.
+            (B, 21 + 8, ceil(H/4), ceil(W/4)): PASCAL VOC's classes in their order, then none and
+            the scene classes. Each of the two has a softmax of its own.
         """
         half = self.stage1(self.stem((picture - self.mean) / self.std))
         quarter = self.stage2(half)
@@ -61,8 +68,9 @@ class CompactSegmenter(nn.Module):
         deep = torch.cat([_resize(deep, eighth), self.from_eighth(eighth)], dim=1)
         deep = self.at_eighth(deep)
         deep = torch.cat([_resize(deep, quarter), self.from_quarter(quarter)], dim=1)
-        scores: Tensor = self.classify(self.dropout(self.at_quarter(deep)))
-        return scores
+        objects = self.classify(self.dropout(self.at_quarter(deep)))
+        scenes = self.classify_scenes(self.dropout(self.scenes_at_quarter(deep)))
+        return torch.cat([objects, scenes], dim=1)
 
 
 def _convolution(

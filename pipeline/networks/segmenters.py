@@ -1,7 +1,7 @@
 """The segmenters by name: torchvision's DeepLabv3 and the bundled one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,6 +11,23 @@ from pipeline.errors import UserError, not_one_of
 from pipeline.networks import weights
 from pipeline.networks.compact_segmenter import CompactSegmenter
 from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
+from pipeline.regions.names import SCENE_CLASSES, VOC_CLASSES
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a segmenter's scores are of.
+
+    Attributes:
+        objects: the names of its classes, in their order; ``background`` first where it has one.
+        scenes: names of a second head, which has a softmax of its own: ``background``, for none of
+            them, and what lies in the background.
+        under: names of ``objects`` that lie in the background, such as the sky of ADE20K.
+    """
+
+    objects: tuple[str, ...] = VOC_CLASSES
+    scenes: tuple[str, ...] = ()
+    under: frozenset[str] = frozenset()
 
 
 class TorchvisionDeepLab(nn.Module):
@@ -48,11 +65,13 @@ class Recipe:
         build: makes the network, untrained.
         url: torchvision's weights, or None for the bundled network.
         sizes: the long sides at which it sees a picture by default.
+        classes: what its scores are of.
     """
 
     build: Callable[[], nn.Module]
     url: str | None
     sizes: tuple[int, ...] = (512,)
+    classes: Classes = field(default_factory=Classes)
 
 
 RECIPES = {
@@ -68,7 +87,12 @@ RECIPES = {
         lambda: TorchvisionDeepLab("deeplabv3_mobilenet_v3_large"),
         f"{weights.HUB}/deeplabv3_mobilenet_v3_large-fc3c493d.pth",
     ),
-    "compact": Recipe(CompactSegmenter, None, sizes=(224, 320, 448)),
+    "compact": Recipe(
+        CompactSegmenter,
+        None,
+        sizes=(224, 320, 448),
+        classes=Classes(scenes=("background", *SCENE_CLASSES)),
+    ),
 }
 #: What `auto` would rather have than the bundled segmenter.
 OFFICIAL = "deeplabv3_resnet101"
@@ -77,11 +101,12 @@ BUNDLED_FILE = weights.BUNDLED / "compact_segmenter.safetensors"
 
 @dataclass(frozen=True)
 class LoadedSegmenter:
-    """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores (1, 21, h, w)."""
+    """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores (1, K, h, w) of its classes."""
 
     module: nn.Module
     sizes: tuple[int, ...]
     source: weights.Source
+    classes: Classes = field(default_factory=Classes)
 
 
 def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
@@ -108,7 +133,8 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
     source = weights.locate(name, "segmenter", file, recipe.url, BUNDLED_FILE)
     module = recipe.build()
     fill(module, source.file)
-    return LoadedSegmenter(module.eval().requires_grad_(False).to(device), recipe.sizes, source)
+    ready = module.eval().requires_grad_(False).to(device)
+    return LoadedSegmenter(ready, recipe.sizes, source, recipe.classes)
 
 
 def _recognise(file: Path) -> str:

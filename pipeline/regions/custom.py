@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.pictures.strips import strips
 from pipeline.regions.label_map import LabelMap
 from pipeline.regions.masks import find_region
-from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.names import CLASSES
 from pipeline.request import RegionChoice, Shape
 
 
@@ -37,7 +37,7 @@ def needs_classes(
             base = source.partition(".")[0] if isinstance(source, str) else ""
         else:
             base = name.partition(".")[0]
-        if base in VOC_CLASSES and base not in own:
+        if base in CLASSES and base not in own:
             return True
     return False
 

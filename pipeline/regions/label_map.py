@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.pictures.read import ALPHA_MODES, grey_to_8_bit
 from pipeline.pictures.strips import strips
-from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.names import CLASSES
 
 
 def voc_palette() -> npt.NDArray[np.uint8]:
@@ -135,10 +135,10 @@ def _names_of_label(number: int, palette: npt.NDArray[np.uint8] | None) -> tuple
         return names + (_names_of_colour(number * 0x010101) if number in (0, 255) else ())
     if number >= len(palette):
         return names
-    voc = voc_palette()[: len(VOC_CLASSES)]
+    voc = voc_palette()[: len(CLASSES)]
     present = min(len(palette), len(voc))
     if number < present and present > 1 and np.array_equal(palette[:present], voc[:present]):
-        return (VOC_CLASSES[number], *names)
+        return (CLASSES[number], *names)
     return names + _names_of_colour(int(palette[number] @ np.array([1 << 16, 1 << 8, 1])))
 
 

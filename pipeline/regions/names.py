@@ -30,6 +30,15 @@ VOC_CLASSES = (
 )
 
 
+#: VOC's class 0: what is none of its objects.
+BACKGROUND = VOC_CLASSES[0]
+
+#: What a scene is made of. They lie in the background, that is, under VOC's objects.
+SCENE_CLASSES = ("sky", "building", "tree", "grass", "water", "mountain", "ground")
+
+#: All classes that are found in photographs, by their numbers in label maps.
+CLASSES = (*VOC_CLASSES, *SCENE_CLASSES)
+
 #: The region of all that no other style names, and the whole picture.
 REST = "rest"
 
@@ -37,8 +46,28 @@ REST = "rest"
 ALL = "all"
 
 
-#: What people call VOC's classes.
+#: What people call the classes.
 OTHER_NAMES = {
+    "cloud": "sky",
+    "clouds": "sky",
+    "house": "building",
+    "houses": "building",
+    "trees": "tree",
+    "forest": "tree",
+    "leaves": "tree",
+    "lawn": "grass",
+    "meadow": "grass",
+    "sea": "water",
+    "ocean": "water",
+    "lake": "water",
+    "river": "water",
+    "hill": "mountain",
+    "hills": "mountain",
+    "mountains": "mountain",
+    "road": "ground",
+    "street": "ground",
+    "earth": "ground",
+    "floor": "ground",
     "airplane": "aeroplane",
     "plane": "aeroplane",
     "bike": "bicycle",
@@ -66,7 +95,7 @@ def check_names(names: Sequence[str], custom: Collection[str] = ()) -> None:
     Raises:
         UserError: names the wrong ones and the nearest right ones.
     """
-    known = [*dict.fromkeys([*custom, *VOC_CLASSES, REST, ALL])]
+    known = [*dict.fromkeys([*custom, *CLASSES, REST, ALL])]
     for name in names:
         base, _, number = name.partition(".")
         if name in known or (base in known and number.isdigit() and int(number) > 0):

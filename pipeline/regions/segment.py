@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.networks.segmenters import Classes, LoadedSegmenter
 from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
-from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.names import CLASSES
 from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines
 
 #: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
@@ -28,6 +29,10 @@ LOOKALIKES = (
     ("bicycle", "motorbike"),
     ("chair", "sofa"),
 )
+#: Scenes share what is no object by this power of their probabilities, so that the most probable
+#: one has nearly all of it: halves would lose to an object that is less probable than either.
+_DECIDED = 4
+
 #: Share of an object's pixels at which one of its look-alike classes gets all of them.
 _MAJORITY = 0.7
 
@@ -56,18 +61,23 @@ class Segmentation:
 
     Attributes:
         probabilities: class name to (1, 1, H, W) in [0, 1]; they add up to 1. Only classes that
-            were found have an entry; ``background`` always has. H and W are the picture's, or
-            those of a smaller one with a long side of `WORKING_SIZE`.
+            were found have an entry; ``background``, what is none of the others, always has. H
+            and W are the picture's, or those of a smaller one with a long side of `WORKING_SIZE`.
         lines: the probabilities as functions of that smaller picture's colours; None where the
             picture is not larger, or was not to be refined.
+        scenes: the names that lie in the background. They have no part in the probability of
+            ``background`` here, as they have in its mask (`masks.class_masks`).
+        numbering: names in the order of their numbers in label maps.
     """
 
     probabilities: dict[str, Tensor]
     lines: Lines | None = None
+    scenes: frozenset[str] = frozenset()
+    numbering: tuple[str, ...] = CLASSES
 
     @property
     def labels(self) -> Tensor:
-        """(H, W) uint8, the number in VOC's order of each pixel's most probable class."""
+        """(H, W) uint8, the number (`numbering`) of each pixel's most probable class."""
         return self._numbers(torch.cat([*self.probabilities.values()], dim=1))
 
     def labels_of(self, picture: Tensor) -> Tensor:
@@ -97,7 +107,7 @@ class Segmentation:
                 yield rows, _normalise(found.clamp(0, 1))
 
     def _numbers(self, stacked: Tensor) -> Tensor:
-        numbers = torch.tensor([VOC_CLASSES.index(name) for name in self.probabilities])
+        numbers = torch.tensor([self.numbering.index(name) for name in self.probabilities])
         return numbers.to(stacked.device, torch.uint8)[stacked.argmax(1)[0]]
 
     @property
@@ -105,7 +115,7 @@ class Segmentation:
         """Each class's share of the picture by `labels`, largest first."""
         labels = self.labels
         found = {
-            name: float((labels == VOC_CLASSES.index(name)).float().mean())
+            name: float((labels == self.numbering.index(name)).float().mean())
             for name in self.probabilities
         }
         return dict(sorted(found.items(), key=lambda entry: -entry[1]))
@@ -120,12 +130,14 @@ def segment(
     refinement: Refinement | None = None,
     min_share: float = 0.005,
     min_part: float = 0.002,
+    classes: Classes = Classes(),  # noqa: B008 - it is frozen
+    scenes_by: LoadedSegmenter | None = None,
 ) -> Segmentation:
     """Segment a photograph, at a long side of `WORKING_SIZE` pixels if it is larger.
 
     Args:
         picture: (1, 3, H, W) in [0, 1].
-        segmenter: (1, 3, h, w) in [0, 1] to class scores (1, 21, h', w').
+        segmenter: (1, 3, h, w) in [0, 1] to class scores (1, K, h', w').
         sizes: long sides in pixels at which the network sees the picture; what it says is
             averaged. Pictures are not enlarged beyond the smallest.
         mirror: average with what it says of the mirrored picture.
@@ -133,22 +145,22 @@ def segment(
         min_share: classes under this share of the picture count as not found; their pixels go to
             the next probable class.
         min_part: so do specks and holes, connected parts under this share of the picture.
+        classes: what the scores are of.
+        scenes_by: another segmenter, for the scenes alone, where the first knows none.
     """
     whole = picture
     if max(picture.shape[2:]) > WORKING_SIZE:
         picture = _at_size(picture, WORKING_SIZE)
-    # Nothing is enlarged, but for a picture smaller than the smallest size: to that.
-    longest = max(max(picture.shape[2:]), min(sizes))
-    views = Counter(min(size, longest) for size in sizes)
-    # Probabilities, not labels, are brought up: labels would give steps for edges.
-    seen = [
-        count * _probabilities(segmenter, _at_size(picture, size), picture, mirror)
-        for size, count in views.items()
-    ]
-    full = torch.stack(seen).sum(0) / len(sizes)
+    full = _seen(picture, segmenter, classes, sizes, mirror)
+    if scenes_by is not None:
+        other = scenes_by.classes
+        beside = _seen(picture, scenes_by.module, other, scenes_by.sizes, mirror)
+        full = torch.cat([full, beside[:, len(other.objects) :]], dim=1)
+        classes = replace(classes, scenes=other.scenes)
+    full, every = _partition(full, classes)
     shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
-    names = [VOC_CLASSES[number] for number in found]
+    names = [every[number] for number in found]
     kept = _without_specks(_unite_lookalikes(_normalise(full[:, found]), names), min_part)
     if refinement is not None:
         radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
@@ -165,7 +177,54 @@ def segment(
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
         lines = Lines(found_lines.slope.float(), found_lines.offset.float())
-    return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)}, lines)
+    lying = (classes.under | {*classes.scenes[1:]}) & {*names}
+    numbering = CLASSES if {*every} <= {*CLASSES} else tuple(every)
+    probabilities = {name: kept[:, k : k + 1] for k, name in enumerate(names)}
+    return Segmentation(probabilities, lines, frozenset(lying), numbering)
+
+
+def _seen(
+    picture: Tensor, segmenter: nn.Module, classes: Classes, sizes: Sequence[int], mirror: bool
+) -> Tensor:
+    """The probabilities of each head's classes, averaged over the sizes, (1, K, H, W)."""
+    # Nothing is enlarged, but for a picture smaller than the smallest size: to that.
+    longest = max(max(picture.shape[2:]), min(sizes))
+    views = Counter(min(size, longest) for size in sizes)
+    # Probabilities, not labels, are brought up: labels would give steps for edges.
+    seen = [
+        count * _probabilities(segmenter, classes, _at_size(picture, size), picture, mirror)
+        for size, count in views.items()
+    ]
+    return torch.stack(seen).sum(0) / len(sizes)
+
+
+def _partition(probabilities: Tensor, classes: Classes) -> tuple[Tensor, list[str]]:
+    """Both heads' probabilities to those of classes of which every pixel shows one.
+
+    Scenes share what the objects leave, so that a person before the sky is told from it by the
+    same measure as from any background.
+
+    Args:
+        probabilities: (1, K, H, W), by head.
+        classes: what they are of.
+
+    Returns:
+        (1, L, H, W), which add up to 1, ``background`` first, and the L names.
+    """
+    names = [*classes.objects]
+    count = len(names)
+    objects, scenes = probabilities[:, :count], probabilities[:, count:]
+    if names[0] != "background":
+        objects, names = (
+            torch.cat([torch.zeros_like(objects[:, :1]), objects], 1),
+            ["background", *names],
+        )
+    if not classes.scenes:
+        return objects, names
+    shares = scenes**_DECIDED
+    shares = objects[:, :1] * shares / shares.sum(1, keepdim=True)
+    together = torch.cat([shares[:, :1], objects[:, 1:], shares[:, 1:]], dim=1)
+    return together, [*names, *classes.scenes[1:]]
 
 
 def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:
@@ -186,10 +245,16 @@ def _at_size(picture: Tensor, size: int) -> Tensor:
     return F.interpolate(picture, sides, mode="bilinear", antialias=size < longest)
 
 
-def _probabilities(segmenter: nn.Module, seen: Tensor, picture: Tensor, mirror: bool) -> Tensor:
-    low = segmenter(seen).softmax(1)
+def _probabilities(
+    segmenter: nn.Module, classes: Classes, seen: Tensor, picture: Tensor, mirror: bool
+) -> Tensor:
+    def by_head(scores: Tensor) -> Tensor:
+        heads = torch.split(scores, [len(classes.objects), len(classes.scenes)], dim=1)
+        return torch.cat([head.softmax(1) for head in heads if head.shape[1]], dim=1)
+
+    low = by_head(segmenter(seen))
     if mirror:
-        low = (low + segmenter(seen.flip(3)).softmax(1).flip(3)) / 2
+        low = (low + by_head(segmenter(seen.flip(3))).flip(3)) / 2
     return F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.pictures.read import tensor_to_array
 from pipeline.pictures.resize import fitted_size
 from pipeline.regions.label_map import voc_palette
-from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.names import CLASSES
 
 #: Long side in pixels of ``regions.png`` and of each panel of ``overview.png``, at most.
 LARGEST_SHOWN = 2048
@@ -68,7 +68,7 @@ def _small_image(picture: Tensor) -> Image.Image:
 
 def _colour_number(name: str, place: int) -> int:
     """A class has its colour in VOC's palette; other regions have those that come after."""
-    return VOC_CLASSES.index(name) if name in VOC_CLASSES else len(VOC_CLASSES) + place
+    return CLASSES.index(name) if name in CLASSES else len(CLASSES) + place
 
 
 def _anchor(inside: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -11,16 +11,26 @@ import numpy.typing as npt
 from pipeline.errors import UserError
 
 Array = npt.NDArray[np.uint8]
+#: In label maps: nobody knows what the pixel shows.
+UNCERTAIN = 255
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One photograph: its name, HWC uint8 picture and HW uint8 label map."""
+    """One photograph and what is known of its pixels.
+
+    Attributes:
+        name: without its suffix.
+        picture: HWC uint8 RGB.
+        labels: HW uint8, VOC's classes, 255 for uncertain.
+        scenes: HW uint8, 0 for none and the scene classes from 1, 255 for uncertain.
+    """
 
     name: str
     picture: Array
     labels: Array
+    scenes: Array
 
 
 def list_pictures(folders: Sequence[str]) -> list[Path]:

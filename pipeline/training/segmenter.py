@@ -1,11 +1,11 @@
 """Train the compact segmenter from photographs and label maps.
 
-    python -m pipeline.training.segmenter photos=PHOTOS labels=LABELS
+    python -m pipeline.training.segmenter photos=PHOTOS labels=LABELS scenes=SCENES
 
 What little data asks for: random scale, rotation, colour and noise, people and other things cut out
-by their masks and pasted on other photographs (Ghiasi et al. 2021), exact masks and rare classes
-repeated (Gupta et al. 2019), label smoothing, and an average of the weights over time, which is
-what is kept.
+by their masks and pasted on other photographs (`paste`), exact masks and rare classes repeated
+(Gupta et al. 2019), label smoothing, and an average of the weights over time, which is what is
+kept. Both heads learn from every photograph, each from its own labels.
 """
 
 import copy
@@ -29,23 +29,22 @@ from torch import Tensor, nn
 from pipeline.config.compose import CONF
 from pipeline.errors import UserError
 from pipeline.networks import segmenters, weights
-from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
+from pipeline.networks.compact_segmenter import CLASSES, SCENES, CompactSegmenter
 from pipeline.runtime import device as devices
-from pipeline.training import pictures
+from pipeline.training import paste, pictures
 from pipeline.training.command import carry_out
-from pipeline.training.evaluate_segmenter import evaluate
+from pipeline.training.evaluate_segmenter import as_network, evaluate
 from pipeline.training.export import export
-from pipeline.training.pictures import Example
+from pipeline.training.paste import PERSON, Layers, warp
+from pipeline.training.pictures import UNCERTAIN, Example
 
 log = logging.getLogger(__name__)
 
-PERSON = 15
-UNCERTAIN = 255
 #: Names of photographs whose people are exact masks start so.
 EXACT = "person_"
 #: How much more often to draw photographs with exact masks than those labelled by a network, by
 #: the first word of their names.
-_EXACTNESS = {"scene": 4.0, "person": 1.5}
+_EXACTNESS = {"scene": 4.0, "person": 1.5, "msrc": 2.0}
 
 
 @dataclass
@@ -54,6 +53,7 @@ class Settings:
 
     photos: str = MISSING
     labels: str = MISSING
+    scenes: str = MISSING
     output: str = str(weights.BUNDLED / "compact_segmenter.safetensors")
     checkpoint: str = "outputs/training/segmenter.pth"
     resume: bool = False
@@ -67,6 +67,8 @@ class Settings:
     smoothing: float = 0.05
     average: float = 0.998
     paste: float = 0.33
+    # bfloat16 or float32: what is faster depends on the processor.
+    precision: str = "bfloat16"
     seed: int = 0
     device: str = "auto"
 
@@ -74,28 +76,39 @@ class Settings:
 ConfigStore.instance().store(name="training_segmenter_schema", node=Settings)
 
 
-def load_examples(photos: str, labels: str) -> list[Example]:
-    """Every photograph in a folder with the label map of the same name.
+def load_examples(photos: str, labels: str, scenes: str) -> list[Example]:
+    """Every photograph in a folder with the label map and the scene map of the same name.
 
     Raises:
-        UserError: a folder is empty or a label map missing.
+        UserError: a folder is empty or a map missing.
     """
     return [
         Example(
             path.stem,
             pictures.read_rgb(path),
             pictures.read_labels(Path(labels) / f"{path.stem}.png"),
+            pictures.read_labels(Path(scenes) / f"{path.stem}.png"),
         )
         for path in pictures.list_pictures([photos])
     ]
 
 
+#: One in how many photographs is kept for validation, by the first word of their names.
+_KEPT = {"person": 7, "msrc": 10, "facade": 10, "sun": 20, "horse": 20}
+
+
 def split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """For training and for validation: every 7th exact person, every 20th of the rest, by name."""
+    """For training and for validation, by name.
+
+    Every 7th photograph with exact people, every 10th with exact scenes (``msrc_``,
+    ``facade_``), every 20th of each other kind.
+    """
     ordered = sorted(examples, key=lambda example: example.name)
-    exact = [example for example in ordered if example.name.startswith(EXACT)]
-    others = [example for example in ordered if not example.name.startswith(EXACT)]
-    kept = {example.name for example in exact[::7] + others[::20]}
+    kinds: dict[str, list[Example]] = {}
+    for example in ordered:
+        kind = example.name.split("_")[0]
+        kinds.setdefault(kind if kind in _KEPT else "", []).append(example)
+    kept = {e.name for kind, members in kinds.items() for e in members[:: _KEPT.get(kind, 20)]}
     return (
         [example for example in ordered if example.name not in kept],
         [example for example in ordered if example.name in kept],
@@ -105,21 +118,28 @@ def split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
 def repeat_factors(examples: Sequence[Example], threshold: float = 0.1) -> np.ndarray:
     """How often to draw each photograph, relative to the others (Gupta et al. 2019).
 
-    ``max_c sqrt(threshold / share of photographs with class c)`` over the classes that cover at
-    least 2% of it, at least 1; half for a photograph of background alone; times `_EXACTNESS`.
+    ``max_c sqrt(threshold / share of photographs with class c)`` over the objects and scenes that
+    cover at least 2% of it, at least 1; half for a photograph of nothing that is known; times
+    `_EXACTNESS`.
     """
-    shares = np.stack([_class_shares(example.labels) >= 0.02 for example in examples])
+    shares = np.concatenate(
+        [
+            np.stack([_class_shares(example.labels, CLASSES) >= 0.02 for example in examples]),
+            np.stack([_class_shares(example.scenes, SCENES) >= 0.02 for example in examples]),
+        ],
+        axis=1,
+    )
     frequency = shares.mean(0).clip(1e-6)
     factors = np.sqrt(threshold / frequency).clip(1, 6)
-    factors[0] = 0.5
+    factors[[0, CLASSES]] = 0.5
     found: np.ndarray = np.where(shares, factors, 0.5).max(1)
     exact = [_EXACTNESS.get(example.name.split("_")[0], 1.0) for example in examples]
     found *= np.array(exact)
     return found
 
 
-def _class_shares(labels: pictures.Array) -> np.ndarray:
-    return np.bincount(labels.ravel(), minlength=256)[:CLASSES] / labels.size
+def _class_shares(labels: pictures.Array, classes: int) -> np.ndarray:
+    return np.bincount(labels.ravel(), minlength=256)[:classes] / labels.size
 
 
 class Samples:
@@ -127,115 +147,99 @@ class Samples:
 
     Args:
         examples: the photographs.
-        paste: share of the crops on which a cut-out person (every second time) or whatever a
-            photograph shows is pasted.
+        share: of the crops on which a cut-out person (every second time) or whatever a photograph
+            shows is pasted.
         seed: of the sequence.
     """
 
-    def __init__(self, examples: Sequence[Example], paste: float, seed: int) -> None:
+    def __init__(self, examples: Sequence[Example], share: float, seed: int) -> None:
         self.examples = examples
         factors = repeat_factors(examples)
         self.probabilities = factors / factors.sum()
         self.people = [
             e for e in examples if e.name.startswith(EXACT) and (e.labels == PERSON).mean() > 0.02
         ]
-        self.objects = [e for e in examples if 0.03 < _objects(e.labels).mean() < 0.6]
-        self.paste = paste if self.people and self.objects else 0.0
+        self.objects = [e for e in examples if 0.03 < paste.objects(e.labels).mean() < 0.6]
+        self.things = [e for e in examples if paste.without_people(e)]
+        self.paste = share if self.people and self.objects else 0.0
         factors = repeat_factors(self.objects) if self.objects else np.ones(0)
         self.object_probabilities = factors / factors.sum() if self.objects else factors
         self.rng = np.random.default_rng(seed)
 
-    def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
-        """``count`` crops (B, 3, size, size) in [0, 1], and labels (B, size, size), int64."""
+    def batch(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops (count, 3, size, size) in [0, 1]; objects and scenes (count, size, size), int64."""
         drawn = [self._sample(size) for _ in range(count)]
-        crops = torch.from_numpy(np.stack([crop for crop, _ in drawn]))
-        labels = torch.from_numpy(np.stack([labels for _, labels in drawn]))
-        return crops.permute(0, 3, 1, 2).float() / 255, labels.long()
+        crops = torch.from_numpy(np.stack([layers.picture for layers in drawn]))
+        labels = torch.from_numpy(np.stack([layers.labels for layers in drawn]))
+        scenes = torch.from_numpy(np.stack([layers.scenes for layers in drawn]))
+        return crops.permute(0, 3, 1, 2).float() / 255, labels.long(), scenes.long()
 
-    def _sample(self, size: int) -> tuple[pictures.Array, pictures.Array]:
+    def _sample(self, size: int) -> Layers:
         rng = self.rng
         example = self.examples[rng.choice(len(self.examples), p=self.probabilities)]
-        crop, labels = warp(example, size, random_view(example, size, rng))
-        if rng.random() < self.paste:
-            if rng.random() < 0.5:
-                cut = self.people[rng.integers(len(self.people))]
-            else:
-                cut = self.objects[rng.choice(len(self.objects), p=self.object_probabilities)]
-            crop, labels = paste_objects(crop, labels, cut, rng)
-        crop = pictures.jitter_colour(crop, rng, rng.uniform(0, 1))
-        if rng.random() < 0.1:
-            grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-            crop = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-        if rng.random() < 0.2:
-            crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.5)), np.uint8)
-        if rng.random() < 0.2:
-            noise = rng.normal(0, rng.uniform(2, 15), crop.shape)
-            crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
-        return crop, labels
+        if rng.random() >= self.paste:
+            layers = warp(example, size, paste.random_view(example, size, rng))
+        elif rng.random() < 0.5:
+            layers = self._person_among_things(example, size)
+        else:
+            layers = warp(example, size, paste.random_view(example, size, rng))
+            cut = self.objects[rng.choice(len(self.objects), p=self.object_probabilities)]
+            layers = paste.paste_objects(layers, cut, rng)
+        return Layers(_spoiled(layers.picture, rng), layers.labels, layers.scenes)
+
+    def _person_among_things(self, example: Example, size: int) -> Layers:
+        """A person before something else than people, sometimes a flag, or behind a thing."""
+        rng = self.rng
+        person = self.people[rng.integers(len(self.people))]
+        if self.things and rng.random() < 0.5:
+            example = self.things[rng.integers(len(self.things))]
+        layers = warp(example, size, paste.random_view(example, size, rng))
+        if rng.random() < 0.35:
+            layers = paste.paste_flag(layers, rng)
+        layers = paste.paste_objects(layers, person, rng)
+        if self.things and rng.random() < 0.3:
+            thing = self.things[rng.integers(len(self.things))]
+            layers = paste.paste_thing(layers, thing, rng)
+        return layers
 
 
-def random_view(example: Example, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random 2x3 affine map from the photograph to a crop: scale, mirror, rotation, place."""
-    height, width = example.labels.shape
-    # The whole short side fills between 60% and 200% of the crop, whatever the crop's size.
-    scale = size / min(height, width) * np.exp(rng.uniform(np.log(0.6), np.log(2.0)))
-    angle = np.radians(rng.normal(0, 8)) if rng.random() < 0.5 else 0.0
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
-    stretch = np.exp(rng.normal(0, 0.08))
-    matrix = scale * np.array(
-        [
-            [mirror * np.cos(angle) * stretch, -np.sin(angle)],
-            [mirror * np.sin(angle) * stretch, np.cos(angle)],
-        ]
-    )
-    room = (np.array([width, height]) * scale - size) / 2
-    centre = np.array([width, height]) / 2 + rng.uniform(-1, 1, 2) * np.abs(room) / scale
-    return np.column_stack([matrix, size / 2 - matrix @ centre])
+def _spoiled(crop: pictures.Array, rng: np.random.Generator) -> pictures.Array:
+    """A crop with its colours changed, sometimes grey, blurred or noisy."""
+    crop = pictures.jitter_colour(crop, rng, rng.uniform(0, 1))
+    if rng.random() < 0.1:
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+        crop = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+    if rng.random() < 0.2:
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.5)), np.uint8)
+    if rng.random() < 0.2:
+        noise = rng.normal(0, rng.uniform(2, 15), crop.shape)
+        crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
+    return crop
 
 
-def warp(example: Example, size: int, view: np.ndarray) -> tuple[pictures.Array, pictures.Array]:
-    """A crop of the picture and of its labels through the same view; outside is uncertain."""
-    crop = cv2.warpAffine(
-        example.picture, view, (size, size), flags=cv2.INTER_LINEAR, borderValue=(124, 116, 104)
-    )
-    labels = cv2.warpAffine(
-        example.labels, view, (size, size), flags=cv2.INTER_NEAREST, borderValue=(UNCERTAIN,)
-    )
-    return np.asarray(crop, np.uint8), np.asarray(labels, np.uint8)
-
-
-def paste_objects(
-    crop: pictures.Array, labels: pictures.Array, cut: Example, rng: np.random.Generator
-) -> tuple[pictures.Array, pictures.Array]:
-    """Lay the objects cut out of a photograph over a crop, edge feathered by about a pixel."""
-    size = crop.shape[0]
-    view = random_view(cut, size, rng)
-    view[:, 2] += rng.uniform(-0.35, 0.35, 2) * size
-    figure, figure_labels = warp(cut, size, view)
-    figure = pictures.jitter_colour(figure, rng, 0.5)
-    inside = _objects(figure_labels)
-    edge = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.8)[..., None]
-    blended = (figure * edge + crop * (1 - edge)).astype(np.uint8)
-    return blended, np.where(inside, figure_labels, labels)
-
-
-def _objects(labels: pictures.Array) -> np.ndarray:
-    """Where a label map shows anything but background, for certain."""
-    found: np.ndarray = (labels > 0) & (labels < CLASSES)
-    return found
-
-
-def loss_function(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy at half the crop's size, uncertain pixels left out.
+def loss_function(scores: Tensor, labels: Tensor, scenes: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy of both heads at half the crop's size, uncertain pixels left out.
 
     Args:
-        scores: (B, 21, h, w).
-        labels: (B, H, W), 255 for uncertain.
+        scores: (B, 21 + 8, h, w).
+        labels: objects, (B, H, W), 255 for uncertain.
+        scenes: (B, H, W), 255 for uncertain.
         smoothing: label smoothing.
     """
-    half = labels[:, ::2, ::2]
-    scores = F.interpolate(scores.float(), half.shape[1:], mode="bilinear", align_corners=False)
-    return F.cross_entropy(scores, half, ignore_index=UNCERTAIN, label_smoothing=smoothing)
+    half = labels[:, ::2, ::2].shape[1:]
+    scores = F.interpolate(scores.float(), half, mode="bilinear", align_corners=False)
+    return _cross_entropy(scores[:, :CLASSES], labels, smoothing) + _cross_entropy(
+        scores[:, CLASSES:], scenes, smoothing
+    )
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    wanted = labels[:, ::2, ::2]
+    summed = F.cross_entropy(
+        scores, wanted, ignore_index=UNCERTAIN, label_smoothing=smoothing, reduction="sum"
+    )
+    # Not the mean: a batch may hold no pixel that is known.
+    return summed / (wanted != UNCERTAIN).sum().clamp_min(1)
 
 
 def train(
@@ -256,7 +260,7 @@ def train(
     network = CompactSegmenter()
     network.to(device).to(memory_format=torch.channels_last)
     if settings.start is not None:
-        segmenters.fill(network, Path(settings.start))
+        _start_from(network, Path(settings.start))
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed)
@@ -270,11 +274,11 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
         size = settings.crops[step * len(settings.crops) // settings.steps]
-        picture, labels = samples.batch(settings.batch, size)
+        picture, labels, scenes = samples.batch(settings.batch, size)
         picture = picture.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
-            scores = network(picture)
-        loss = loss_function(scores, labels.to(device), settings.smoothing)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            found = network(picture)
+        loss = loss_function(found, labels.to(device), scenes.to(device), settings.smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -297,6 +301,18 @@ def train(
             _save(checkpoint, step + 1, network, average, optimizer, samples)
     average.cpu().to(memory_format=torch.contiguous_format).eval()
     return average
+
+
+def _start_from(network: nn.Module, file: Path) -> None:
+    """Take the weights of a file; layers that it lacks keep their random ones."""
+    state = weights.read_state_dict(file)
+    wanted = network.state_dict()
+    # num_batches_tracked counts training steps; nothing reads it.
+    named = [name for name in wanted if not name.endswith("num_batches_tracked")]
+    lacking = sorted({name.rpartition(".")[0] for name in named if name not in state})
+    if lacking:
+        log.info("%s has no %s", file, ", ".join(lacking))
+    network.load_state_dict({n: state.get(n, tensor).to(tensor) for n, tensor in wanted.items()})
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -372,7 +388,7 @@ def run(settings: Settings) -> None:
     Raises:
         UserError: pictures or label maps cannot be had.
     """
-    training, validation = split(load_examples(settings.photos, settings.labels))
+    training, validation = split(load_examples(settings.photos, settings.labels, settings.scenes))
     log.info("%d photographs for training, %d for validation", len(training), len(validation))
     network = train(settings, training, Path(settings.checkpoint))
     output = Path(settings.output)
@@ -386,7 +402,7 @@ def run(settings: Settings) -> None:
         },
     )
     written = segmenters.load("compact", output, torch.device("cpu")).module
-    log.info("%s", evaluate(written, validation))
+    log.info("%s", evaluate(as_network(written), validation))
     log.info("%s, SHA-256 %s", output, weights.sha256(output))
 
 

@@ -113,3 +113,40 @@ def test_inverted_and_grown() -> None:
     choices = {"cat": RegionChoice(invert=True, grow=-1)}
     masks = region_masks(["cat"], {"cat": square(10, 10, 10)}, PICTURE, choices)
     assert masks["cat"][0, 0, 15, 8:22].tolist() == [1.0] + [0.0] * 12 + [1.0]
+
+
+@pytest.fixture
+def landscape() -> Segmentation:
+    """A row: a person, sky, sky, sky and wall, wall."""
+    person = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]).view(1, 1, 1, 5)
+    sky = torch.tensor([0.0, 1.0, 1.0, 0.5, 0.0]).view(1, 1, 1, 5)
+    parts = {"background": 1 - person - sky, "person": person, "sky": sky}
+    return Segmentation(parts, scenes=frozenset({"sky"}))
+
+
+def test_scenes_lie_in_the_background(landscape: Segmentation) -> None:
+    masks = class_masks(landscape, torch.zeros(1, 3, 1, 5))
+    assert masks["sky"].flatten().tolist() == [0, 1, 1, 0.5, 0]
+    assert masks["background"].flatten().tolist() == [0, 1, 1, 1, 1]
+    assert masks["person"].flatten().tolist() == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("names", [["sky", "background"], ["background", "sky"]])
+def test_scenes_lie_over_the_background_in_any_order(
+    landscape: Segmentation, names: list[str]
+) -> None:
+    picture = torch.zeros(1, 3, 1, 5)
+    found = region_masks(names, class_masks(landscape, picture), picture, scenes={"sky"})
+    assert list(found) == names
+    assert found["sky"].flatten().tolist() == [0, 1, 1, 0.5, 0]
+    assert found["background"].flatten().tolist() == [0, 0, 0, 0.5, 1]
+
+
+def test_own_regions_and_scenes_keep_their_order() -> None:
+    available = {"background": square(0, 0, 40), "sky": square(0, 0, 20), "logo": square(10, 0, 20)}
+    over = region_masks(["sky", "background", "logo"], available, PICTURE, scenes={"sky"})
+    assert over["logo"].sum() == 400
+    assert over["sky"].sum() == 200
+    # The background is named after the logo, and lies under the sky alone.
+    with pytest.raises(UserError, match="named after logo cover all of it"):
+        region_masks(["logo", "sky", "background"], available, PICTURE, scenes={"sky"})

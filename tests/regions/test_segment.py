@@ -1,11 +1,16 @@
 """Segmentation at the picture's own size, with a segmenter that looks at colours."""
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.networks.segmenters import Classes, LoadedSegmenter
+from pipeline.networks.weights import Source
 from pipeline.pictures.strips import strips
-from pipeline.regions.names import VOC_CLASSES
+from pipeline.regions.names import CLASSES, SCENE_CLASSES, VOC_CLASSES
 from pipeline.regions.segment import Refinement, segment
 
 CAT, DOG = VOC_CLASSES.index("cat"), VOC_CLASSES.index("dog")
@@ -196,3 +201,79 @@ def test_a_smaller_picture_has_the_means_of_what_was_found(picture: Tensor) -> N
     expected = torch.zeros(40, 60, dtype=torch.uint8)
     expected[10:30, 10:30] = CAT
     assert int((labels != expected).sum()) < 60
+
+
+SCENES = Classes(scenes=("background", *SCENE_CLASSES))
+
+
+class WithScenes(ByColour):
+    """The same, and blue is sky, above all where it is strong; scores of both heads."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        objects = super().forward(picture)
+        scenes = torch.zeros(1, 1 + len(SCENE_CLASSES), *objects.shape[2:])
+        scenes[:, 0] = 10
+        scenes[:, 1] = 20 * nn.functional.avg_pool2d(picture, 4, ceil_mode=True)[:, 2]
+        return torch.cat([objects, scenes], dim=1)
+
+
+@pytest.fixture
+def landscape(picture: Tensor) -> Tensor:
+    """Blue above, and a red cat before it."""
+    above = picture.clone()
+    above[:, 2, :30] = 1
+    above[:, :, 10:40, 10:50] = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
+    return above
+
+
+@pytest.mark.parametrize("refinement", [None, Refinement(16, 1e-4)])
+def test_scenes_are_found_beside_objects(landscape: Tensor, refinement: Refinement | None) -> None:
+    found = segment(landscape, WithScenes(), refinement=refinement, min_share=0.01, classes=SCENES)
+    assert list(found.probabilities) == ["background", "cat", "sky"]
+    assert found.scenes == {"sky"}
+    assert found.labels[25, 30] == CAT
+    assert found.labels[3, 70] == CLASSES.index("sky") == 21
+    assert found.labels[55, 30] == 0
+    total = torch.cat([*found.probabilities.values()], dim=1).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_a_scene_does_not_lose_to_an_object_by_sharing_with_another() -> None:
+    class Torn(nn.Module):
+        """Background at 0.6, of which sky has 0.45 and tree 0.3; a person at 0.4."""
+
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.full((1, 21 + 8, 5, 5), -20.0)
+            for number, share in {0: 0.6, 15: 0.4, 21: 0.25, 22: 0.45, 24: 0.3}.items():
+                scores[:, number] = math.log(share)
+            return scores
+
+    found = segment(torch.zeros(1, 3, 20, 20), Torn(), [20], min_part=0, classes=SCENES)
+    assert found.labels[9, 9] == CLASSES.index("sky")
+
+
+def test_objects_are_the_same_with_scenes_from_another_segmenter(landscape: Tensor) -> None:
+    other = LoadedSegmenter(WithScenes(), (512,), Source("x", "bundled", Path("x"), ""), SCENES)
+    alone = segment(landscape, ByColour(), min_share=0.01)
+    both = segment(landscape, ByColour(), min_share=0.01, scenes_by=other)
+    assert list(both.probabilities) == ["background", "cat", "sky"]
+    torch.testing.assert_close(both.probabilities["cat"], alone.probabilities["cat"])
+    together = both.probabilities["background"] + both.probabilities["sky"]
+    torch.testing.assert_close(together, alone.probabilities["background"])
+
+
+def test_classes_without_a_background_and_some_that_lie_in_it() -> None:
+    class Halves(nn.Module):
+        """Left a hat, right a wall."""
+
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 2, *picture.shape[2:])
+            scores[:, 0, :, :10], scores[:, 1, :, 10:] = 9.0, 9.0
+            return scores
+
+    named = Classes(objects=("hat", "wall"), under=frozenset({"wall"}))
+    found = segment(torch.zeros(1, 3, 20, 20), Halves(), [20], mirror=False, classes=named)
+    assert list(found.probabilities) == ["background", "hat", "wall"]
+    assert found.scenes == {"wall"}
+    assert found.numbering == ("background", "hat", "wall")
+    assert found.labels[5].tolist() == [1] * 10 + [2] * 10

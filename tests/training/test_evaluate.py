@@ -13,18 +13,22 @@ def test_each_network_is_scored_that_has_something_to_be_scored_by(
 ) -> None:
     monkeypatch.setattr(evaluate, "score_segmenter", lambda *words: f"segmenter {words}")
     monkeypatch.setattr(evaluate, "score_encoder", lambda *words: f"encoder {words}")
-    evaluate.main(["--photos", "p", "--labels", "l"])
-    assert capsys.readouterr().out == f"segmenter {(segmenters.BUNDLED_FILE, 'p', 'l')}\n"
+    evaluate.main(["--photos", "p", "--labels", "l", "--scenes", "s"])
+    expected: tuple[object, ...] = (segmenters.BUNDLED_FILE, "p", "l", "s")
+    assert capsys.readouterr().out == f"segmenter {expected}\n"
     evaluate.main(["--photos", "p", "--teacher", "t", "--paintings", "a", "b"])
     expected = (encoders.BUNDLED_FILE, "p", ["a", "b"], "t", None)
     assert capsys.readouterr().out == f"encoder {expected}\n"
 
 
-def test_nothing_to_score_by_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [[], ["--labels", "l"], ["--scenes", "s", "--teacher", "t"]])
+def test_too_little_to_score_by_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        evaluate.main(["--photos", "p"])
+        evaluate.main(["--photos", "p", *words])
     assert ended.value.code == 2
-    assert "give --labels to score the segmenter" in capsys.readouterr().err
+    assert "give --labels and --scenes to score the segmenter" in capsys.readouterr().err
 
 
 def test_photographs_that_are_not_there_are_named(
@@ -32,7 +36,7 @@ def test_photographs_that_are_not_there_are_named(
 ) -> None:
     nowhere = str(tmp_path / "nowhere")
     with pytest.raises(SystemExit) as ended:
-        evaluate.main(["--photos", nowhere, "--labels", nowhere])
+        evaluate.main(["--photos", nowhere, "--labels", nowhere, "--scenes", nowhere])
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert nowhere in line

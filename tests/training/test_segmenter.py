@@ -14,9 +14,12 @@ from pipeline.errors import UserError
 from pipeline.networks import weights
 from pipeline.training import pictures, segmenter
 from pipeline.training.export import export
-from pipeline.training.segmenter import PERSON, UNCERTAIN, Example, Samples, Settings
+from pipeline.training.paste import PERSON
+from pipeline.training.pictures import UNCERTAIN, Example
+from pipeline.training.segmenter import Samples, Settings
 
 CAR, CAT = 7, 8
+SKY, WATER = 1, 5
 
 
 def example(name: str, seed: int, number: int = CAT) -> Example:
@@ -26,9 +29,9 @@ def example(name: str, seed: int, number: int = CAT) -> Example:
     labels = np.zeros((height, width), np.uint8)
     labels[height // 4 :, width // 5 : width // 2] = number
     labels[height // 4 : height // 2, width // 2 : width - 10] = number
-    return Example(
-        name, np.repeat(255 * (labels[..., None] > 0).astype(np.uint8), 3, axis=2), labels
-    )
+    scenes = np.where(labels > 0, 0, SKY).astype(np.uint8)
+    picture = np.repeat(255 * (labels[..., None] > 0).astype(np.uint8), 3, axis=2)
+    return Example(name, picture, labels, scenes)
 
 
 @pytest.fixture
@@ -38,87 +41,29 @@ def examples() -> list[Example]:
 
 
 def settings(tmp_path: Path, **changes: object) -> Settings:
-    chosen = {"photos": "unused", "labels": "unused", "crops": [32], "batch": 2, "steps": 6}
+    chosen = {
+        "photos": "unused",
+        "labels": "unused",
+        "scenes": "unused",
+        "crops": [32],
+        "batch": 2,
+        "steps": 6,
+    }
     chosen |= {"output": str(tmp_path / "out.safetensors"), "device": "cpu"}
     return Settings(**(chosen | changes))  # type: ignore[arg-type]
 
 
-def test_picture_and_labels_go_through_the_same_view() -> None:
-    rng = np.random.default_rng(0)
-    for seed in range(20):
-        drawn = example("cat", seed)
-        view = segmenter.random_view(drawn, 64, rng)
-        crop, labels = segmenter.warp(drawn, 64, view)
-        assert crop.shape == (64, 64, 3)
-        assert labels.shape == (64, 64)
-        assert set(np.unique(labels)) <= {0, CAT, UNCERTAIN}
-        inside = labels != UNCERTAIN
-        # Bilinear and nearest sampling differ along the shape's edge only.
-        agreed = (crop[..., 0] > 127) == (labels == CAT)
-        assert agreed[inside].mean() > 0.95
-        edge = cv2.dilate(
-            cv2.Canny(np.where(labels == CAT, 255, 0).astype(np.uint8), 9, 9), np.ones((3, 3))
-        )
-        safe = (edge == 0) & (cv2.erode(inside.astype(np.uint8), np.ones((5, 5))) > 0)
-        assert agreed[safe].all()
-
-
-def test_views_turn_scale_and_mirror() -> None:
-    drawn = example("cat", 0)
-    rng = np.random.default_rng(1)
-    views = np.stack([segmenter.random_view(drawn, 48, rng)[:, :2] for _ in range(300)])
-    determinants = np.linalg.det(views)
-    assert 0.4 < (determinants < 0).mean() < 0.6
-    # The short side fills 60% to 200% of the crop; stretching adds to that a little.
-    filled = np.linalg.norm(views[..., 1], axis=1) * min(drawn.labels.shape) / 48
-    assert 0.6 <= filled.min() < 0.7
-    assert 1.8 < filled.max() <= 2.0
-    turned = np.abs(views[:, 0, 1] / views[:, 1, 1])
-    assert 0.3 < (turned > 1e-9).mean() < 0.7
-    assert turned.max() < 0.7
-
-
-def test_outside_of_the_photograph_is_uncertain() -> None:
-    drawn = example("cat", 3)
-    height, width = drawn.labels.shape
-    shifted = np.array([[1.0, 0, 10], [0, 1, 4]])
-    _, labels = segmenter.warp(drawn, 100, shifted)
-    known = np.full((100, 100), False)
-    known[4 : 4 + height, 10 : 10 + width] = True
-    assert np.array_equal(labels != UNCERTAIN, known)
-    assert np.array_equal(labels[4 : 4 + height, 10 : 10 + width], drawn.labels)
-
-
-def test_pasted_objects_are_labelled_where_they_are_seen() -> None:
-    crop = np.zeros((64, 64, 3), np.uint8)
-    labels = np.full((64, 64), CAR, np.uint8)
-    labels[:10] = UNCERTAIN
-    seen = 0
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        person = example("person_0", seed, PERSON)
-        pasted, pasted_labels = segmenter.paste_objects(crop, labels, person, rng)
-        people = pasted_labels == PERSON
-        assert np.array_equal(pasted_labels[~people], labels[~people])
-        inner = cv2.erode(people.astype(np.uint8), np.ones((5, 5)), borderValue=(0,)) > 0
-        outer = cv2.dilate(people.astype(np.uint8), np.ones((9, 9))) > 0
-        assert pasted[inner].min(initial=255) > 100
-        assert pasted[~outer].max(initial=0) == 0
-        seen += people.any()
-    assert seen > 10
-    assert crop.max() == 0
-    assert (labels[10:] == CAR).all()
-
-
 def test_samples_are_reproducible_and_in_range(examples: list[Example]) -> None:
-    crops, labels = Samples(examples, 0.3, 1).batch(6, 40)
+    crops, labels, scenes = Samples(examples, 0.3, 1).batch(6, 40)
     assert crops.shape == (6, 3, 40, 40)
-    assert labels.shape == (6, 40, 40)
-    assert labels.dtype == torch.int64
+    assert labels.shape == scenes.shape == (6, 40, 40)
+    assert labels.dtype == scenes.dtype == torch.int64
+    assert {*scenes.unique().tolist()} <= {0, SKY, UNCERTAIN}
     assert 0 <= float(crops.min()) < float(crops.max()) <= 1
     again, other = (Samples(examples, 0.3, seed).batch(6, 40) for seed in (1, 2))
     assert torch.equal(crops, again[0])
     assert torch.equal(labels, again[1])
+    assert torch.equal(scenes, again[2])
     assert not torch.equal(crops, other[0])
 
 
@@ -127,11 +72,11 @@ def test_people_are_pasted_on_the_share_asked_for(examples: list[Example]) -> No
     samples = Samples(examples, 0.5, 0)
     samples.examples = cats
     samples.probabilities = np.full(4, 0.25)
-    _, labels = samples.batch(200, 24)
+    _, labels, _ = samples.batch(200, 24)
     # Half of what is pasted are people of exact masks, the rest is anything, people too. Some of
     # them land outside of the crop.
     assert 0.2 < float((labels == PERSON).any(2).any(1).float().mean()) < 0.5
-    _, labels = Samples(cats, 0.5, 0).batch(50, 24)
+    _, labels, _ = Samples(cats, 0.5, 0).batch(50, 24)
     assert not (labels == PERSON).any()
 
 
@@ -139,15 +84,16 @@ def test_anything_that_is_labelled_is_pasted(examples: list[Example]) -> None:
     person = example("person_7", 7, PERSON)
     samples = Samples(examples, 1.0, 0)
     assert {e.name for e in samples.objects} == {e.name for e in examples}
-    samples.examples, samples.probabilities = [person], np.ones(1)
+    samples.examples, samples.probabilities, samples.things = [person], np.ones(1), []
     samples.objects, samples.object_probabilities = [example("cat_9", 3, CAT)], np.ones(1)
-    _, labels = samples.batch(40, 24)
+    _, labels, _ = samples.batch(40, 24)
     assert 0.2 < float((labels == CAT).any(2).any(1).float().mean()) < 0.7
 
 
 def test_exact_masks_are_drawn_more_often() -> None:
-    alike = [Example(name, e.picture, e.labels) for name in ("scene_1", "person_1", "cat_1")
-             for e in [example("x", 0, PERSON)]]  # fmt: skip
+    alike = [
+        replace(example("x", 0, PERSON), name=name) for name in ("scene_1", "person_1", "cat_1")
+    ]
     factors = segmenter.repeat_factors(alike)
     assert factors / factors[2] == pytest.approx([4, 1.5, 1])
 
@@ -156,7 +102,8 @@ def test_rare_classes_are_drawn_more_often() -> None:
     def labelled(number: int, pixels: int) -> Example:
         labels = np.zeros((10, 20), np.uint8)
         labels.ravel()[:pixels] = number
-        return Example("x", np.zeros((10, 20, 3), np.uint8), labels)
+        nothing = np.full_like(labels, UNCERTAIN)
+        return Example("x", np.zeros((10, 20, 3), np.uint8), labels, nothing)
 
     # One car in 40, 20 cats; a car of 1% of its photograph does not count.
     drawn = [labelled(CAR, 40), *[labelled(CAT, 4)] * 20, labelled(CAR, 2)]
@@ -176,21 +123,52 @@ def test_split_keeps_every_seventh_person_and_every_twentieth_other() -> None:
         "cat_00", "cat_20", "person_00", "person_07", "person_14",
     ]  # fmt: skip
     assert len(training) == 37 - 5
+    scenes = [example(f"{kind}_{number:02}", 0) for kind in ("msrc", "sun") for number in range(21)]
+    assert [e.name for e in segmenter.split(scenes)[1]] == [
+        "msrc_00", "msrc_10", "msrc_20", "sun_00", "sun_20",
+    ]  # fmt: skip
     assert not {e.name for e in training} & {e.name for e in validation}
 
 
 def test_uncertain_pixels_do_not_count() -> None:
-    scores = torch.randn(1, 21, 4, 4, generator=torch.Generator().manual_seed(0))
-    labels = torch.full((1, 8, 8), CAT)
+    scores = torch.randn(1, 21 + 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels, scenes = torch.full((1, 8, 8), CAT), torch.full((1, 8, 8), WATER)
     labels[:, :, 4:] = UNCERTAIN
-    loss = segmenter.loss_function(scores, labels, smoothing=0.0)
+    scenes[:, :4] = UNCERTAIN
+    loss = segmenter.loss_function(scores, labels, scenes, smoothing=0.0)
     changed = scores.clone()
-    changed[..., 2:] = 50
-    assert float(segmenter.loss_function(changed, labels, smoothing=0.0)) == float(loss)
-    by_hand = -scores.log_softmax(1)[0, CAT, :, :2].mean()
+    changed[:, :21, :, 2:] = 50
+    changed[:, 21:, :2] = 50
+    assert float(segmenter.loss_function(changed, labels, scenes, 0.0)) == float(loss)
+    by_hand = -scores[:, :21].log_softmax(1)[0, CAT, :, :2].mean()
+    by_hand -= scores[:, 21:].log_softmax(1)[0, WATER, 2:].mean()
     assert float(loss) == pytest.approx(float(by_hand), rel=1e-5)
-    changed[..., 0] = 50
-    assert float(segmenter.loss_function(changed, labels, smoothing=0.0)) != float(loss)
+    changed[:, :21, :, 0] = 50
+    assert float(segmenter.loss_function(changed, labels, scenes, 0.0)) != float(loss)
+
+
+def test_a_batch_of_which_nothing_is_known_teaches_nothing() -> None:
+    scores = torch.randn(1, 21 + 8, 4, 4)
+    unknown = torch.full((1, 8, 8), UNCERTAIN)
+    assert float(segmenter.loss_function(scores, unknown, unknown, 0.05)) == 0
+
+
+def test_training_goes_on_from_weights_without_the_newer_layers(
+    tmp_path: Path, examples: list[Example], caplog: pytest.LogCaptureFixture
+) -> None:
+    known = segmenter.train(settings(tmp_path, steps=1), examples).state_dict()
+    newer = [name for name in known if "scenes" in name or name.startswith("stage4.3")]
+    older = {name: tensor for name, tensor in known.items() if name not in newer}
+    export(older, tmp_path / "older.safetensors", {})
+    network = segmenter.CompactSegmenter()
+    with caplog.at_level("INFO"):
+        segmenter._start_from(network, tmp_path / "older.safetensors")
+    assert "classify_scenes" in caplog.text
+    found = network.state_dict()
+    assert torch.equal(found["stem.0.weight"], known["stem.0.weight"].half().float())
+    # The block that is new starts as the identity: objects are found as before.
+    block, hidden = network.eval().stage4[3], torch.rand(1, 160, 5, 6)
+    assert torch.equal(block(hidden), hidden)
 
 
 def test_average_follows_the_weights() -> None:
@@ -217,9 +195,9 @@ def test_loss_falls(tmp_path: Path, examples: list[Example]) -> None:
     def error(steps: int) -> float:
         chosen = settings(tmp_path, steps=steps, batch=4, paste=0.0, average=0.8)
         network = segmenter.train(chosen, examples[:4])
-        crops, labels = Samples(examples[:4], 0.0, 99).batch(8, 32)
+        crops, labels, scenes = Samples(examples[:4], 0.0, 99).batch(8, 32)
         with torch.no_grad():
-            return float(segmenter.loss_function(network(crops), labels, 0.0))
+            return float(segmenter.loss_function(network(crops), labels, scenes, 0.0))
 
     assert error(40) < 0.6 * error(2)
 
@@ -267,22 +245,24 @@ def test_written_file_holds_the_trained_network(tmp_path: Path, examples: list[E
 
 
 def test_photographs_and_label_maps_are_paired_by_name(tmp_path: Path) -> None:
-    photos, labels = tmp_path / "photos", tmp_path / "labels"
-    photos.mkdir()
-    labels.mkdir()
+    photos, labels, scenes = (tmp_path / name for name in ("photos", "labels", "scenes"))
+    for folder in (photos, labels, scenes):
+        folder.mkdir()
     for number, name in enumerate(("cat_1", "person_2")):
         picture = np.full((6, 9, 3), (10 + number, 20, 30), np.uint8)
         cv2.imwrite(str(photos / f"{name}.png"), picture)
         cv2.imwrite(str(labels / f"{name}.png"), np.full((6, 9), number, np.uint8))
-    loaded = segmenter.load_examples(str(photos), str(labels))
+        cv2.imwrite(str(scenes / f"{name}.png"), np.full((6, 9), 3 + number, np.uint8))
+    loaded = segmenter.load_examples(str(photos), str(labels), str(scenes))
     assert [e.name for e in loaded] == ["cat_1", "person_2"]
     assert [int(e.labels.max()) for e in loaded] == [0, 1]
+    assert [int(e.scenes.max()) for e in loaded] == [3, 4]
     assert loaded[1].picture[0, 0].tolist() == [30, 20, 11]  # RGB
     (labels / "cat_1.png").unlink()
     with pytest.raises(UserError, match=r"cat_1\.png is missing"):
-        segmenter.load_examples(str(photos), str(labels))
+        segmenter.load_examples(str(photos), str(labels), str(scenes))
     with pytest.raises(UserError, match="no pictures in"):
-        segmenter.load_examples(str(tmp_path / "none"), str(labels))
+        segmenter.load_examples(str(tmp_path / "none"), str(labels), str(scenes))
 
 
 def test_colours_stay_in_range_and_change() -> None:
