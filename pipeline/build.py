@@ -5,7 +5,7 @@ With `command` and `run` the only place that knows the settings; what is built h
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +23,9 @@ from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
-from pipeline.networks import encoders, segmenters
+from pipeline.networks import encoders, segmenters, text_prompts
 from pipeline.pictures import size
+from pipeline.regions.prompted import check_found
 from pipeline.regions.segment import Refinement, Segmentation, segment
 from pipeline.request import Request, parse_regions, parse_styles
 from pipeline.runtime import distributed, precision
@@ -94,18 +95,23 @@ def room(settings: Settings, where: torch.device) -> Room | None:
 
 @functools.cache
 def _cached_segmenter(
-    name: str, file: Path | None, where: torch.device
+    name: str, file: Path | None, where: torch.device, model: str | None, start: Path
 ) -> segmenters.LoadedSegmenter:
-    return segmenters.load(name, file, where)
+    return segmenters.load(name, file, where, model, start)
 
 
 def load_segmenter(
     settings: Settings, where: torch.device, start: Path
 ) -> segmenters.LoadedSegmenter:
     """The segmenter, loaded once a process."""
-    return _cached_segmenter(
-        settings.segmenter.name, _file(settings.segmenter.weights, start), where
-    )
+    chosen = settings.segmenter
+    file = _file(chosen.weights, start)
+    return _cached_segmenter(chosen.name, file, where, chosen.model, start)
+
+
+def classes(settings: Settings, start: Path) -> tuple[str, ...]:
+    """The names of what the segmenter finds."""
+    return segmenters.classes(settings.segmenter.name, settings.segmenter.model, start).names
 
 
 def _file(name: str | None, start: Path) -> Path | None:
@@ -117,8 +123,55 @@ def segment_picture(
 ) -> Segmentation:
     """A picture's classes, at the settings' sizes and refined as they say; once a process."""
     chosen = settings.segmenter
-    refine = chosen.refine
-    sizes = tuple(chosen.sizes or network.sizes)
+    return _segmented(picture, network, settings, chosen.sizes or network.sizes, chosen.mirror)
+
+
+def segment_prompts(
+    picture: Tensor, phrases: Mapping[str, str], settings: Settings, start: Path
+) -> dict[str, Segmentation]:
+    """What phrases say, each as a class beside the background; looked for once a process.
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        phrases: name of a region to its phrase.
+        settings: of the run.
+        start: where relative folders begin.
+
+    Raises:
+        UserError: a model that cannot be had, or a phrase that the picture shows nothing of.
+    """
+    if not phrases:
+        return {}
+    chosen = settings.prompts
+    prompts = _cached_text_prompts(chosen.text_model, start, picture.device)
+    found = {}
+    for name, phrase in phrases.items():
+        network = segmenters.LoadedSegmenter(
+            prompts.segmenter(phrase, chosen.text_threshold),
+            text_prompts.SIZES,
+            prompts.source,
+            text_prompts.CLASSES,
+        )
+        what = phrase, chosen.text_threshold
+        # Not mirrored: phrases may say left or right.
+        found[name] = _segmented(picture, network, settings, text_prompts.SIZES, False, what)
+    check_found(found, phrases)
+    return found
+
+
+_cached_text_prompts = functools.cache(text_prompts.load)
+
+
+def _segmented(
+    picture: Tensor,
+    network: segmenters.LoadedSegmenter,
+    settings: Settings,
+    sizes: Sequence[int],
+    mirror: bool,
+    what: tuple[Any, ...] = (),
+) -> Segmentation:
+    """What a network finds in a picture; ``what`` tells it from others of the same weights."""
+    chosen, refine = settings.segmenter, settings.segmenter.refine
     refinement = None
     if refine.enabled:
         refinement = Refinement(refine.radius, refine.eps, tuple(refine.by_colour))
@@ -128,13 +181,14 @@ def segment_picture(
             picture,
             network.module,
             sizes=sizes,
-            mirror=chosen.mirror,
+            mirror=mirror,
             refinement=refinement,
             min_share=chosen.min_share,
             min_part=chosen.min_part,
+            classes=network.classes,
         )
 
-    how = sizes, chosen.mirror, refinement, chosen.min_share, chosen.min_part
+    how = tuple(sizes), mirror, refinement, chosen.min_share, chosen.min_part, what
     key = digest(picture), str(picture.device), network.source, how
     found = _segmentations.get(key, look)
     # A dictionary of the caller's own, who may change it.

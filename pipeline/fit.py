@@ -96,7 +96,9 @@ def _parts(
         content,
         inputs.photograph.original,
     )
+    unions = None if segmentation is None else segmentation.unions
+    wanted = region_masks(names, available, content, as_found, unions)
     return [
         Part.of(surroundings(mask, 0, smallest=1), *size, margin + grown.get(name, 0))
-        for name, mask in region_masks(names, available, content, as_found).items()
+        for name, mask in wanted.items()
     ]

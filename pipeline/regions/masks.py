@@ -39,7 +39,7 @@ def class_masks(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor
         sharp = _sharpened(probabilities)
         for k, mask in enumerate(masks.values()):
             mask[:, :, rows] = sharp[:, k : k + 1]
-    return masks
+    return segmentation.with_unions(masks)
 
 
 def _sharpened(probabilities: Tensor) -> Tensor:
@@ -58,6 +58,7 @@ def region_masks(
     available: Mapping[str, Tensor],
     content: Tensor,
     choices: Mapping[str, RegionChoice] | None = None,
+    unions: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Tensor]:
     """Soft masks of the named regions; where they overlap the later name lies on top.
 
@@ -68,6 +69,7 @@ def region_masks(
         available: region to (1, 1, H, W) in [0, 1].
         content: (1, 3, H, W), the photograph.
         choices: what to change about a region (`RegionChoice.invert` and ``grow``).
+        unions: name to the regions that it stands for, which lie over it in any order.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1], in the order of ``names``; they add up to at most 1.
@@ -78,7 +80,8 @@ def region_masks(
     taken = torch.zeros_like(content[:, :1])
     masks: dict[str, Tensor] = {}
     # From the top: later names first, then the whole picture, then what is left.
-    for name in (*reversed([n for n in names if n not in (ALL, REST)]), ALL, REST):
+    ordered = _parts_last([n for n in names if n not in (ALL, REST)], unions or {})
+    for name in (*reversed(ordered), ALL, REST):
         if name not in names:
             continue
         mask, strongest = 1 - taken, 1.0
@@ -89,6 +92,23 @@ def region_masks(
         taken.add_(mask).clamp_(0, 1)
         _require(name, strongest, mask)
     return {name: masks[name] for name in names}
+
+
+def _parts_last(names: Sequence[str], unions: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names with each union before its parts, and their objects; else in their order."""
+    ordered = [*names]
+    # The largest last, so that it comes before those that lie in it.
+    for union in sorted({*unions} & {*names}, key=lambda name: len(unions[name])):
+        parts = {*unions[union]} | {n for n in unions if {*unions[n]} < {*unions[union]}}
+        places = [
+            place
+            for place, name in enumerate(ordered)
+            if name.partition(".")[0] in parts - {union.partition(".")[0]}
+        ]
+        if places and places[0] < ordered.index(union):
+            ordered.remove(union)
+            ordered.insert(places[0], union)
+    return ordered
 
 
 def object_masks(mask: Tensor, smallest: float = _SMALLEST_OBJECT) -> list[Tensor]:

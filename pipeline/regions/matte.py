@@ -91,7 +91,7 @@ def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tenso
     found = torch.from_numpy(shares).permute(2, 0, 1)[None].to(picture)
     if size != tuple(picture.shape[2:]):
         found = _enlarged(found, band, small, picture)
-    return {name: found[:, k : k + 1] for k, name in enumerate(names)}
+    return segmentation.with_unions({name: found[:, k : k + 1] for k, name in enumerate(names)})
 
 
 def _at(size: tuple[int, int], values: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Segment: which class each pixel of the photograph shows."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.networks.segmenters import Classes
 from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import VOC_CLASSES
@@ -60,14 +61,30 @@ class Segmentation:
             those of a smaller one with a long side of `WORKING_SIZE`.
         lines: the probabilities as functions of that smaller picture's colours; None where the
             picture is not larger, or was not to be refined.
+        unions: name to the classes that were found and that it stands for, all together; such as
+            ``background``, where classes lie in it.
     """
 
     probabilities: dict[str, Tensor]
     lines: Lines | None = None
+    unions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def hidden(self) -> set[str]:
+        """Names that stand for classes which have names of their own."""
+        return {*self.unions} - {*self.probabilities}
+
+    def with_unions(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The masks of the classes, and first, as others lie in them, those of `unions`."""
+        united = {
+            name: torch.stack([masks[part] for part in parts]).sum(0).clamp(0, 1)
+            for name, parts in self.unions.items()
+        }
+        return united | {name: mask for name, mask in masks.items() if name not in united}
 
     @property
     def labels(self) -> Tensor:
-        """(H, W) uint8, the number in VOC's order of each pixel's most probable class."""
+        """(H, W) uint8, the number of each pixel's most probable class: VOC's, or after these."""
         return self._numbers(torch.cat([*self.probabilities.values()], dim=1))
 
     def labels_of(self, picture: Tensor) -> Tensor:
@@ -97,16 +114,22 @@ class Segmentation:
                 yield rows, _normalise(found.clamp(0, 1))
 
     def _numbers(self, stacked: Tensor) -> Tensor:
-        numbers = torch.tensor([VOC_CLASSES.index(name) for name in self.probabilities])
+        numbers = torch.tensor([*self.numbers.values()])
         return numbers.to(stacked.device, torch.uint8)[stacked.argmax(1)[0]]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Each class's number in `labels`: VOC's, the others' in the order that they are in."""
+        others = [name for name in self.probabilities if name not in VOC_CLASSES]
+        known = (*VOC_CLASSES, *others)
+        return {name: known.index(name) for name in self.probabilities}
 
     @property
     def shares(self) -> dict[str, float]:
         """Each class's share of the picture by `labels`, largest first."""
         labels = self.labels
         found = {
-            name: float((labels == VOC_CLASSES.index(name)).float().mean())
-            for name in self.probabilities
+            name: float((labels == number).float().mean()) for name, number in self.numbers.items()
         }
         return dict(sorted(found.items(), key=lambda entry: -entry[1]))
 
@@ -120,12 +143,13 @@ def segment(
     refinement: Refinement | None = None,
     min_share: float = 0.005,
     min_part: float = 0.002,
+    classes: Classes | None = None,
 ) -> Segmentation:
     """Segment a photograph, at a long side of `WORKING_SIZE` pixels if it is larger.
 
     Args:
         picture: (1, 3, H, W) in [0, 1].
-        segmenter: (1, 3, h, w) in [0, 1] to class scores (1, 21, h', w').
+        segmenter: (1, 3, h, w) in [0, 1] to class scores (1, K, h', w').
         sizes: long sides in pixels at which the network sees the picture; what it says is
             averaged. Pictures are not enlarged beyond the smallest.
         mirror: average with what it says of the mirrored picture.
@@ -133,7 +157,9 @@ def segment(
         min_share: classes under this share of the picture count as not found; their pixels go to
             the next probable class.
         min_part: so do specks and holes, connected parts under this share of the picture.
+        classes: what the scores are of; None: VOC's classes. The first is the background.
     """
+    classes = classes or Classes()
     whole = picture
     if max(picture.shape[2:]) > WORKING_SIZE:
         picture = _at_size(picture, WORKING_SIZE)
@@ -148,7 +174,7 @@ def segment(
     full = torch.stack(seen).sum(0) / len(sizes)
     shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
-    names = [VOC_CLASSES[number] for number in found]
+    names = [classes.objects[number] for number in found]
     kept = _without_specks(_unite_lookalikes(_normalise(full[:, found]), names), min_part)
     if refinement is not None:
         radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
@@ -165,7 +191,18 @@ def segment(
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
         lines = Lines(found_lines.slope.float(), found_lines.offset.float())
-    return Segmentation({name: kept[:, k : k + 1] for k, name in enumerate(names)}, lines)
+    probabilities = {name: kept[:, k : k + 1] for k, name in enumerate(names)}
+    return Segmentation(probabilities, lines, _unions(classes, names))
+
+
+def _unions(classes: Classes, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What stands for several of the classes that were found, the background among them."""
+    below = tuple(name for name in names if name in classes.under)
+    unions = {"background": ("background", *below)} if below else {}
+    for name, parts in classes.unions.items():
+        if found := tuple(part for part in parts if part in names):
+            unions[name] = found
+    return unions
 
 
 def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:
