@@ -35,7 +35,7 @@ class ClickPrompts:
     _encoded: Store = field(default_factory=lambda: Store(_FEATURES), repr=False, compare=False)
 
     @torch.no_grad()
-    def mask_of_points(self, picture: Tensor, points: Points, excluded: Points = ()) -> Tensor:
+    def masks_of_points(self, picture: Tensor, points: Points, excluded: Points = ()) -> Tensor:
         """The thing that some points lie on.
 
         With a single point the best of three masks, by the model's own estimate of their IoU: a
@@ -81,16 +81,6 @@ class ClickPrompts:
             return list(self.model.get_image_embeddings(values))  # type: ignore[operator]
 
         return self._encoded.get((digest(picture), str(picture.device)), encode)
-
-
-def masks_of_points(
-    prompts: ClickPrompts, picture: Tensor, clicks: Sequence[tuple[Points, Points]]
-) -> list[Tensor]:
-    """The masks of several things in one picture, each by its points and what is not on it.
-
-    Args, values: as `ClickPrompts.mask_of_points`.
-    """
-    return [prompts.mask_of_points(picture, points, excluded) for points, excluded in clicks]
 
 
 def load(start: Path, device: torch.device, model: str = MODEL) -> ClickPrompts | None:

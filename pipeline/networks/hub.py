@@ -138,7 +138,9 @@ def pretrained(build: Any, files: Path) -> Any:
     Raises:
         UserError: weights are missing: transformers would go on with random ones.
     """
-    model, report = build.from_pretrained(files, output_loading_info=True, local_files_only=True)
+    model, report = build.from_pretrained(
+        files, output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=True
+    )
     wrong = [*report["missing_keys"], *report["mismatched_keys"]]
     if wrong:
         raise UserError(

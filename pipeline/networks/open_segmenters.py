@@ -16,8 +16,8 @@ from pipeline.networks import hub
 from pipeline.networks.open_classes import classes_of, region_names
 from pipeline.networks.segmenters import Classes
 
-#: The least that counts as any probability at all.
-_LEAST = 1e-12
+#: Scores of nothing, whose logarithm is none.
+_LEAST = torch.finfo(torch.float32).tiny
 
 
 class OpenSegmenter(nn.Module):
@@ -27,16 +27,15 @@ class OpenSegmenter(nn.Module):
         model: of transformers' ``AutoModelForUniversalSegmentation`` or
             ``AutoModelForSemanticSegmentation``.
         processor: what the model sees of a picture, and how its outputs are read.
+        of_masks: whether it is one of the first kind, a model of masks with classes.
     """
 
-    def __init__(self, model: nn.Module, processor: Any) -> None:
+    def __init__(self, model: nn.Module, processor: Any, of_masks: bool) -> None:
         super().__init__()
         self.model = model
         self.processor = processor
-        names = region_names(labels_of(model.config))
-        self._order = [name for name in names if name != "background"]
-        self._places = [names.index(name) for name in self._order]
-        self._background = names.index("background") if "background" in names else None
+        self._of_masks = of_masks
+        self._names = region_names(labels_of(model.config))
 
     def forward(self, picture: Tensor) -> Tensor:
         """Class scores whose softmax are the shares of the model's soft scores.
@@ -65,12 +64,16 @@ class OpenSegmenter(nn.Module):
             outputs, target_sizes=size, return_segmentation_scores=True
         )
         scores: Tensor = found[0]["segmentation_scores"][None].to(picture)
-        if "class_queries_logits" in outputs:
+        if scores.shape[1] != len(self._names):
+            raise UserError(
+                f"this model names {len(self._names)} classes and finds {scores.shape[1]}; "
+                "name another with segmenter.model"
+            )
+        if self._of_masks:
             scores = scores.clamp_min(_LEAST).log()
-        background = torch.full_like(scores[:, :1], -torch.inf)
-        if self._background is not None:
-            background = scores[:, self._background : self._background + 1]
-        return torch.cat([background, scores[:, self._places]], dim=1)
+        of = dict(zip(self._names, scores.unbind(1), strict=True))
+        background = of.pop("background", torch.full_like(scores[:, 0], -torch.inf))
+        return torch.stack([background, *of.values()], dim=1)
 
 
 def labels_of(config: Any) -> list[str]:
@@ -100,10 +103,11 @@ def load(files: Path, device: torch.device) -> OpenSegmenter:
     return hub.loaded(lambda: OpenSegmenter(*_parts(files)), files).eval().to(device)
 
 
-def _parts(files: Path) -> tuple[nn.Module, Any]:
+def _parts(files: Path) -> tuple[nn.Module, Any, bool]:
     package = hub.transformers()
     config = package.AutoConfig.from_pretrained(files, local_files_only=True)
-    if type(config) in package.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING:
+    of_masks = type(config) in package.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING
+    if of_masks:
         build = package.AutoModelForUniversalSegmentation
     elif type(config) in package.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
         build = package.AutoModelForSemanticSegmentation
@@ -126,4 +130,4 @@ def _parts(files: Path) -> tuple[nn.Module, Any]:
             f"the processor of the model in {files}, a {config.model_type}, does not read masks; "
             "name another model"
         )
-    return model, processor
+    return model, processor, of_masks

@@ -42,6 +42,7 @@ class PhraseSegmenter(nn.Module):
             text=[self.phrase],
             images=hub.levels(picture),
             truncation=True,
+            max_length=self.model.config.text_config.max_position_embeddings,
             return_tensors="pt",
             input_data_format="channels_last",
         )
