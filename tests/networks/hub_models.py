@@ -30,7 +30,7 @@ def _save(model: Any, folder: Path) -> None:
     with torch.no_grad():
         for name, values in model.named_parameters():
             if values.ndim > 1 and "norm" not in name:
-                values.mul_(5 if "class_predictor" in name or "mask_embedder" in name else 3)
+                values.mul_(10 if "class_predictor" in name or "mask_embedder" in name else 3)
     model.save_pretrained(folder)
 
 

@@ -54,7 +54,10 @@ def test_the_most_probable_class_is_transformers_own(
         module.model(**inputs), target_sizes=[(45, 70)]
     )[0]
     assert len(expected.unique()) > 1
-    assert torch.equal(scores[0, 1:].argmax(0), expected)
+    # Random masks may be so far from a pixel that all its scores are nothing.
+    known = scores[0, 1:].amax(0) > -60
+    assert known.float().mean() > 0.5
+    assert torch.equal(scores[0, 1:].argmax(0)[known], expected[known])
 
 
 @torch.no_grad()

@@ -113,3 +113,28 @@ def test_inverted_and_grown() -> None:
     choices = {"cat": RegionChoice(invert=True, grow=-1)}
     masks = region_masks(["cat"], {"cat": square(10, 10, 10)}, PICTURE, choices)
     assert masks["cat"][0, 0, 15, 8:22].tolist() == [1.0] + [0.0] * 12 + [1.0]
+
+
+def test_parts_lie_over_what_stands_for_them_in_any_order() -> None:
+    left, box, all_of_it = torch.zeros(3, 1, 1, 4, 6).unbind()
+    left[..., :3], box[..., 2:4], all_of_it[:] = 1, 1, 1
+    available = {"house": left, "building": all_of_it, "background": all_of_it, "box": box}
+    unions = {"building": ("building", "house"), "background": ("background", "building", "house")}
+    content = torch.zeros(1, 3, 4, 6)
+    for names in (["house", "building"], ["building", "house"]):
+        masks = region_masks(names, available, content, unions=unions)
+        assert [*masks] == names
+        assert torch.equal(masks["house"], left)
+        assert torch.equal(masks["building"], 1 - left)
+    masks = region_masks(["house.1", "background"], available, content, unions=unions)
+    assert torch.equal(masks["house.1"], left)
+    masks = region_masks(["house", "background", "box"], available, content, unions=unions)
+    assert torch.equal(masks["box"], box)
+    assert torch.equal(masks["house"], left * (1 - box))
+    with pytest.raises(UserError, match="named after building cover all"):
+        region_masks(
+            ["building", "background"],
+            available | {"building": left, "house": left},
+            content,
+            unions={"building": ("house",)},
+        )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.networks.segmenters import Classes
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import VOC_CLASSES
 from pipeline.regions.segment import Refinement, segment
@@ -196,3 +197,43 @@ def test_a_smaller_picture_has_the_means_of_what_was_found(picture: Tensor) -> N
     expected = torch.zeros(40, 60, dtype=torch.uint8)
     expected[10:30, 10:30] = CAT
     assert int((labels != expected).sum()) < 60
+
+
+def test_other_classes_have_numbers_after_vocs_and_unions(picture: Tensor) -> None:
+    classes = Classes(
+        ("background", "hat", "cat", "sea", *(f"thing_{number}" for number in range(17))),
+        under=frozenset({"sea"}),
+        unions={"water": ("sea", "thing_3"), "car": ("thing_4",)},
+    )
+
+    class BesideTheSea(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.full((1, 21, *picture.shape[2:]), -torch.inf)
+            scores[:, 1] = 20 * picture[:, 0]
+            scores[:, 2] = 20 * picture[:, 1]
+            scores[:, 3] = 10
+            return scores
+
+    found = segment(picture, BesideTheSea(), (83,), min_share=0, min_part=0, classes=classes)
+    assert found.numbers == {"background": 0, "hat": 21, "cat": 8, "sea": 22} | {
+        f"thing_{number}": 23 + number for number in range(17)
+    }
+    assert found.labels[20, 20] == 21
+    assert found.labels[0, 0] == 22
+    assert found.shares["hat"] == pytest.approx(30 * 40 / (61 * 83))
+    found = segment(picture, BesideTheSea(), (83,), classes=classes)
+    assert [*found.probabilities] == ["background", "hat", "sea"]
+    assert found.unions == {"background": ("background", "sea"), "water": ("sea",)}
+    assert found.hidden == {"water"}
+    masks = {
+        name: torch.full((1, 1, 2, 3), value)
+        for name, value in {"background": 0.25, "hat": 0.25, "sea": 0.5}.items()
+    }
+    united = found.with_unions(masks)
+    assert {name: float(mask[0, 0, 0, 0]) for name, mask in united.items()} == {
+        "background": 0.75,
+        "water": 0.5,
+        "hat": 0.25,
+        "sea": 0.5,
+    }
+    assert [*united] == ["background", "water", "hat", "sea"]
