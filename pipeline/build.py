@@ -5,7 +5,7 @@ With `command` and `run` the only place that knows the settings; what is built h
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,9 +23,10 @@ from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
-from pipeline.networks import encoders, segmenters
+from pipeline.networks import encoders, segmenters, text_prompts
 from pipeline.pictures import size
 from pipeline.regions.names import SCENE_CLASSES
+from pipeline.regions.prompted import check_found
 from pipeline.regions.segment import Refinement, Segmentation, segment
 from pipeline.request import Request, parse_regions, parse_styles
 from pipeline.runtime import distributed, precision
@@ -95,18 +96,18 @@ def room(settings: Settings, where: torch.device) -> Room | None:
 
 @functools.cache
 def _cached_segmenter(
-    name: str, file: Path | None, where: torch.device
+    name: str, file: Path | None, where: torch.device, model: str | None, start: Path
 ) -> segmenters.LoadedSegmenter:
-    return segmenters.load(name, file, where)
+    return segmenters.load(name, file, where, model, start)
 
 
 def load_segmenter(
     settings: Settings, where: torch.device, start: Path
 ) -> segmenters.LoadedSegmenter:
     """The segmenter, loaded once a process."""
-    return _cached_segmenter(
-        settings.segmenter.name, _file(settings.segmenter.weights, start), where
-    )
+    chosen = settings.segmenter
+    file = _file(chosen.weights, start)
+    return _cached_segmenter(chosen.name, file, where, chosen.model, start)
 
 
 def load_scenes(
@@ -114,13 +115,18 @@ def load_scenes(
 ) -> segmenters.LoadedSegmenter | None:
     """The bundled segmenter, for the scenes alone, where the segmenter knows none.
 
-    With a segmenter chosen by name only where a scene is asked for: it finds what it always found.
+    With a DeepLabv3 chosen by name only where a scene is asked for: it finds what it always found.
     """
-    if network.classes.scenes or network.classes.under:
+    if network.classes != segmenters.Classes():
         return None
     if settings.segmenter.name != "auto" and not asked.region_names & {*SCENE_CLASSES}:
         return None
-    return _cached_segmenter("compact", None, where)
+    return _cached_segmenter("compact", None, where, None, Path())
+
+
+def classes(settings: Settings, start: Path) -> tuple[str, ...]:
+    """The names of what the segmenter finds."""
+    return segmenters.classes(settings.segmenter.name, settings.segmenter.model, start).names
 
 
 def _file(name: str | None, start: Path) -> Path | None:
@@ -135,8 +141,57 @@ def segment_picture(
 ) -> Segmentation:
     """A picture's classes, at the settings' sizes and refined as they say; once a process."""
     chosen = settings.segmenter
-    refine = chosen.refine
-    sizes = tuple(chosen.sizes or network.sizes)
+    sizes = chosen.sizes or network.sizes
+    return _segmented(picture, network, settings, sizes, chosen.mirror, scenes_by=scenes_by)
+
+
+def segment_prompts(
+    picture: Tensor, phrases: Mapping[str, str], settings: Settings, start: Path
+) -> dict[str, Segmentation]:
+    """What phrases say, each as a class beside the background; looked for once a process.
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        phrases: name of a region to its phrase.
+        settings: of the run.
+        start: where relative folders begin.
+
+    Raises:
+        UserError: a model that cannot be had, or a phrase that the picture shows nothing of.
+    """
+    if not phrases:
+        return {}
+    chosen = settings.prompts
+    prompts = _cached_text_prompts(chosen.text_model, start, picture.device)
+    found = {}
+    for name, phrase in phrases.items():
+        network = segmenters.LoadedSegmenter(
+            prompts.segmenter(phrase, chosen.text_threshold),
+            text_prompts.SIZES,
+            prompts.source,
+            text_prompts.CLASSES,
+        )
+        what = phrase, chosen.text_threshold
+        # Not mirrored: phrases may say left or right.
+        found[name] = _segmented(picture, network, settings, text_prompts.SIZES, False, what)
+    check_found(found, phrases)
+    return found
+
+
+_cached_text_prompts = functools.cache(text_prompts.load)
+
+
+def _segmented(
+    picture: Tensor,
+    network: segmenters.LoadedSegmenter,
+    settings: Settings,
+    sizes: Sequence[int],
+    mirror: bool,
+    what: tuple[Any, ...] = (),
+    scenes_by: segmenters.LoadedSegmenter | None = None,
+) -> Segmentation:
+    """What a network finds in a picture; ``what`` tells it from others of the same weights."""
+    chosen, refine = settings.segmenter, settings.segmenter.refine
     refinement = None
     if refine.enabled:
         refinement = Refinement(refine.radius, refine.eps, tuple(refine.by_colour))
@@ -146,7 +201,7 @@ def segment_picture(
             picture,
             network.module,
             sizes=sizes,
-            mirror=chosen.mirror,
+            mirror=mirror,
             refinement=refinement,
             min_share=chosen.min_share,
             min_part=chosen.min_part,
@@ -154,7 +209,7 @@ def segment_picture(
             scenes_by=scenes_by,
         )
 
-    how = sizes, chosen.mirror, refinement, chosen.min_share, chosen.min_part
+    how = tuple(sizes), mirror, refinement, chosen.min_share, chosen.min_part, what
     sources = network.source, None if scenes_by is None else scenes_by.source
     key = digest(picture), str(picture.device), sources, how
     found = _segmentations.get(key, look)

@@ -88,7 +88,6 @@ def _parts(
     grown = {name: choice.grow for name, choice in choices.items()}
     as_found = {name: dataclasses.replace(choice, grow=0) for name, choice in choices.items()}
     classes = {} if segmentation is None else class_masks(segmentation, content)
-    scenes = frozenset[str]() if segmentation is None else segmentation.scenes
     available, _ = available_masks(
         classes,
         inputs.label_map,
@@ -97,7 +96,9 @@ def _parts(
         content,
         inputs.photograph.original,
     )
+    unions = None if segmentation is None else segmentation.unions
+    wanted = region_masks(names, available, content, as_found, unions)
     return [
         Part.of(surroundings(mask, 0, smallest=1), *size, margin + grown.get(name, 0))
-        for name, mask in region_masks(names, available, content, as_found, scenes).items()
+        for name, mask in wanted.items()
     ]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,9 @@ class Inputs:
         reference: whose regions style the same regions of the content.
         label_map: of the content.
         masks: name of a region of one's own to its mask, (1, 1, H, W) in [0, 1], where it is a
-            picture.
+            picture (or, once that is known, what a phrase says).
         init: (1, 3, h, w) in [0, 1], where the optimisation starts.
+        classes: the names of what the segmenter finds.
 
     The photograph and the masks are of one size.
     """
@@ -49,6 +50,7 @@ class Inputs:
     label_map: LabelMap | None
     masks: Mapping[str, Tensor]
     init: Tensor | None
+    classes: Collection[str] = CLASSES
 
     def shrunk(self, size: int) -> "Inputs":
         """The same with the photograph's long side, and the masks', bounded to ``size`` pixels."""
@@ -57,9 +59,17 @@ class Inputs:
         masks = {name: resize(mask, sides) for name, mask in self.masks.items()}
         return dataclasses.replace(self, photograph=photograph, masks=masks)
 
+    def with_masks(self, masks: Mapping[str, Tensor]) -> "Inputs":
+        """The same with more masks, or others."""
+        return dataclasses.replace(self, masks={**self.masks, **masks})
+
 
 def read_inputs(
-    request: Request, size: int | None, folder: Path, in_memory: InMemory | None = None
+    request: Request,
+    size: int | None,
+    folder: Path,
+    in_memory: InMemory | None = None,
+    classes: Collection[str] = CLASSES,
 ) -> Inputs:
     """Open every file that a run is to read.
 
@@ -68,6 +78,7 @@ def read_inputs(
         size: bound of the photograph's long side in pixels; None: no bound.
         folder: where relative paths begin.
         in_memory: pictures in memory, by the names that stand for their paths.
+        classes: the names of what the segmenter finds.
 
     Raises:
         UserError: all that is wrong, in one line.
@@ -97,7 +108,7 @@ def read_inputs(
     label_map = None
     if request.label_map is not None:
         label_map = attempt(partial(_label_map, request.label_map, folder, in_memory))
-    _check_names(request, label_map, attempt)
+    _check_names(request, label_map, classes, attempt)
     styles: dict[str, list[StylePicture]] = {region: [] for region in request.styles}
     for region, choices in request.styles.items():
         for choice in choices:
@@ -108,7 +119,7 @@ def read_inputs(
     init = None if request.init is None else picture("init", request.init)
     masks = {
         name: attempt(partial(_mask, source, height, width, folder, in_memory))
-        for name, source in _mask_files(request, label_map).items()
+        for name, source in _mask_files(request, label_map, classes).items()
     }
     for key, file in request.weights.items():
         if not (path := folder / Path(file).expanduser()).is_file():
@@ -119,7 +130,7 @@ def read_inputs(
     if problems or photograph is None:
         raise UserError("; ".join(dict.fromkeys(problems)))
     read_masks = {name: mask for name, mask in masks.items() if mask is not None}
-    return Inputs(photograph, styles, reference, label_map, read_masks, init)
+    return Inputs(photograph, styles, reference, label_map, read_masks, init, classes)
 
 
 def _label_map(source: str, folder: Path, in_memory: InMemory | None) -> LabelMap:
@@ -133,22 +144,25 @@ def _mask(source: str, height: int, width: int, folder: Path, in_memory: InMemor
 def _check_names(
     request: Request,
     label_map: LabelMap | None,
+    classes: Collection[str],
     attempt: Callable[[Callable[[], None]], None],
 ) -> None:
     if request.label_map is not None and label_map is None:
         return  # Which names there are is not known.
     own = own_names(label_map, request.regions)
-    attempt(lambda: check_names([*request.styles, *request.regions], own))
+    attempt(lambda: check_names([*request.styles, *request.regions], own, classes))
     inside = [
         choice.region
         for choices in request.styles.values()
         for choice in choices
         if choice.region is not None
     ]
-    attempt(lambda: check_names(inside))
+    attempt(lambda: check_names(inside, classes=classes))
 
 
-def _mask_files(request: Request, label_map: LabelMap | None) -> dict[str, str]:
+def _mask_files(
+    request: Request, label_map: LabelMap | None, classes: Collection[str]
+) -> dict[str, str]:
     """The regions of one's own whose source is a file, with its name."""
     labels = own_names(label_map, {})
     return {
@@ -156,5 +170,5 @@ def _mask_files(request: Request, label_map: LabelMap | None) -> dict[str, str]:
         for name, choice in request.regions.items()
         if isinstance(choice.source, str)
         and choice.source not in labels
-        and choice.source.partition(".")[0] not in CLASSES
+        and choice.source.partition(".")[0] not in classes
     }

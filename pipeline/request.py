@@ -16,6 +16,7 @@ from pipeline.errors import UserError, not_one_of
 #: What becomes of a region's colours; see `pipeline.pictures.color`.
 Color = StrEnum("Color", ["style", "luminance", "match", "histogram"])
 
+_PROMPT = re.compile(r"\s*text\s*\((.*)\)\s*", re.DOTALL)
 _SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\((.*)\)\s*", re.DOTALL)
 
 
@@ -38,6 +39,17 @@ class Shape:
     def in_fractions(self) -> bool:
         """Whether the numbers are fractions of the picture's sides."""
         return all(number <= 1 for number in self.numbers)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a phrase says, wherever the picture shows it.
+
+    Attributes:
+        phrase: any, such as ``red hat``.
+    """
+
+    phrase: str
 
 
 @dataclass(frozen=True)
@@ -68,14 +80,14 @@ class RegionChoice:
     """A region of one's own, or a change to one that was found.
 
     Attributes:
-        source: a mask picture, a `Shape`, a label or colour of the label map, or another region's
-            name; None: the region's own name.
+        source: a mask picture, a `Shape`, a `Prompt`, a label or colour of the label map, or
+            another region's name; None: the region's own name.
         invert: everything but that.
         grow: pixels of the result by which it is made larger, or smaller if negative.
         feather: width of its soft edge in pixels; None: as the run has it.
     """
 
-    source: str | Shape | None = None
+    source: str | Shape | Prompt | None = None
     invert: bool = False
     grow: float = 0.0
     feather: float | None = None
@@ -110,6 +122,15 @@ class Request:
         named += [str(choice.source) for choice in self.regions.values()]
         named += [str(one.region) for choices in self.styles.values() for one in choices]
         return frozenset(name.partition(".")[0] for name in named)
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The regions of one's own that a phrase says, with their phrases."""
+        return {
+            name: choice.source.phrase
+            for name, choice in self.regions.items()
+            if isinstance(choice.source, Prompt)
+        }
 
     def files(self, folder: Path) -> dict[str, Path]:
         """What each name of a file is on the command line, ``content=a.png``, to its path.
@@ -153,6 +174,25 @@ def parse_shape(text: str) -> Shape | None:
     except ValueError:
         raise UserError(f"{text} should hold numbers separated by commas") from None
     return _shape(found[1], numbers, text)
+
+
+def parse_prompt(text: str) -> Prompt | None:
+    """A phrase, ``text(red hat)``; None for text that is something else.
+
+    Raises:
+        UserError: no word in it.
+    """
+    found = _PROMPT.fullmatch(text)
+    if found is None:
+        return None
+    phrase = " ".join(found[1].split())
+    if not phrase:
+        raise UserError(f"{text} should hold a phrase, such as text(red hat)")
+    return Prompt(phrase)
+
+
+def _source(text: str) -> str | Shape | Prompt:
+    return parse_shape(text) or parse_prompt(text) or text
 
 
 def _shape(kind: str, numbers: tuple[float, ...], text: str) -> Shape:
@@ -274,14 +314,14 @@ def _region_choice(key: str, given: Any) -> RegionChoice:
         given = {"source": str(given)}
     if not isinstance(given, Mapping) or not given:
         raise UserError(
-            f"{key}={given} is not a mask's path, box(...), circle(...), polygon(...) or "
-            "{source: ..., invert: false, grow: 0, feather: 2}"
+            f"{key}={given} is not a mask's path, box(...), circle(...), polygon(...), text(...) "
+            "or {source: ..., invert: false, grow: 0, feather: 2}"
         )
     _known(key, given, ("source", "invert", "grow", "feather"))
     source = given.get("source")
     feather = given.get("feather")
     return RegionChoice(
-        source=None if source is None else parse_shape(str(source)) or str(source),
+        source=None if source is None else _source(str(source)),
         invert=bool(given.get("invert", False)),
         grow=_number(f"{key}.grow", given.get("grow", 0.0), -1000, 1000),
         feather=None if feather is None else _number(f"{key}.feather", feather, 0, 100),

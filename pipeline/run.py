@@ -21,6 +21,7 @@ from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
 from pipeline.regions.masks import region_masks
 from pipeline.regions.matte import class_outlines
+from pipeline.regions.prompted import prompt_masks, prompt_outlines
 from pipeline.regions.segment import Segmentation
 from pipeline.request import Request
 from pipeline.results import loggers, write
@@ -97,20 +98,25 @@ def stylize(
     clock, asked = clock or summaries.Clock(), build.request(settings)
     where = device.prepare(device.choose(settings.device))
     with clock.stage("read"):
-        inputs = read_inputs(asked, build.bound(settings), start, in_memory)
+        known = build.classes(settings, start)
+        inputs = read_inputs(asked, build.bound(settings), start, in_memory, known)
         content = inputs.photograph.picture.to(where)
     with clock.stage("segment"):
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
+        prompted = build.segment_prompts(content, asked.prompts, settings, start)
     with clock.stage("mask"):
         room = build.room(settings, where)
+        inputs = inputs.with_masks(prompt_masks(prompted, content))
         inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
         content, original = inputs.photograph.picture.to(where), inputs.photograph.original
-        classes, mixed = class_outlines(segmentation, content, settings.matte == "auto")
+        matte, unions = settings.matte == "auto", segmentation.unions if segmentation else {}
+        classes, mixed = class_outlines(segmentation, content, matte)
+        outlined, mixed = prompt_outlines(prompted, content, matte, mixed)
+        drawn, hidden = {**inputs.masks, **outlined}, segmentation.hidden if segmentation else ()
         available, shown = custom.available_masks(
-            classes, inputs.label_map, asked.regions, inputs.masks, content, original
+            classes, inputs.label_map, asked.regions, drawn, content, original, hidden
         )
-        scenes = frozenset[str]() if segmentation is None else segmentation.scenes
-        wanted = region_masks([*styles], available, content, asked.regions, scenes)
+        wanted = region_masks([*styles], available, content, asked.regions, unions)
     encoder = build.load_encoder(settings, where, start) if styles else None
     used = {"segmenter": network, "encoder": encoder}
     summary = summaries.describe_run(
@@ -152,7 +158,7 @@ def _segment(
     """The segmenter and the content's classes, where they are needed; the styles, cut to theirs."""
     matching = settings.styles == "match"
     styles = {region: [one.to(content) for one in own] for region, own in inputs.styles.items()}
-    needed = custom.needs_classes([*styles], inputs.label_map, asked.regions)
+    needed = custom.needs_classes([*styles], inputs.label_map, asked.regions, inputs.classes)
     if not (matching or not styles or needed or look_inside(styles)):
         return None, None, styles
     network = build.load_segmenter(settings, content.device, start)

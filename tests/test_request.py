@@ -1,14 +1,18 @@
 """What is written under styles and regions becomes dataclasses, or one line of help."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import UserError
 from pipeline.request import (
+    Prompt,
     RegionChoice,
+    Request,
     Shape,
     StyleChoice,
+    parse_prompt,
     parse_regions,
     parse_shape,
     parse_styles,
@@ -125,3 +129,26 @@ def test_regions_of_every_form() -> None:
 def test_wrong_regions(regions: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_regions(regions)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("text(red hat)", "red hat"),
+        (" text ( a man,  with (one) hat ) ", "a man, with (one) hat"),
+        ("text.png", None),
+        ("box(0,0,1,1)", None),
+    ],
+)
+def test_phrases(text: str, phrase: str | None) -> None:
+    assert parse_prompt(text) == (None if phrase is None else Prompt(phrase))
+
+
+def test_a_phrase_is_a_source_of_a_region_and_no_file() -> None:
+    _, regions = parse_regions({"hat": {"source": "text(red hat)", "grow": 3}, "own": "a.png"})
+    assert regions["hat"].source == Prompt("red hat")
+    request = Request("photo.jpg", regions=regions)
+    assert request.prompts == {"hat": "red hat"}
+    assert {*request.files(Path())} == {"content=photo.jpg", "regions.own=a.png"}
+    with pytest.raises(UserError, match=r"text\( \) should hold a phrase"):
+        parse_regions({"hat": "text( )"})

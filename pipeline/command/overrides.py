@@ -15,7 +15,7 @@ _PATHS = re.compile(
     r"content|reference|init|regions"
     r"|styles\.[^.]+|styles\..+\.(?:image|\d+)"
     r"|regions\.[^.]+|regions\..+\.source"
-    r"|(?:encoder|segmenter)\.weights"
+    r"|(?:encoder|segmenter)\.weights|segmenter\.model|prompts\.text_model"
 )
 #: Folders of Hydra's, in whose names ``${now:...}`` stands for the time.
 _FOLDERS = re.compile(r"hydra\.(?:run|sweep)\.dir")

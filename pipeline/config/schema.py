@@ -18,6 +18,8 @@ from pipeline.request import Color
 
 #: The largest number that ``size`` takes.
 LARGEST_SIZE = 16384
+#: Segmenters of Hugging Face's hub, which `SegmenterSettings.model` is for.
+OPEN_SEGMENTERS = ("oneformer", "eomt", "open")
 #: Settings that no picture shows.
 _UNSEEN = ("logger", "resume")
 
@@ -90,11 +92,20 @@ class SegmenterSettings:
 
     name: str = "auto"
     weights: str | None = None
+    model: str | None = None
     sizes: list[int] | None = field(default=None, metadata=within(64, 4096))
     mirror: bool = True
     min_share: float = field(default=0.005, metadata=within(0, 1))
     min_part: float = field(default=0.002, metadata=within(0, 1))
     refine: RefineSettings = field(default_factory=RefineSettings)
+
+
+@dataclass
+class PromptSettings:
+    """What finds regions by a phrase."""
+
+    text_model: str = "CIDAS/clipseg-rd64-refined"
+    text_threshold: float = field(default=0.4, metadata=within(0.01, 0.99))
 
 
 @dataclass
@@ -189,6 +200,7 @@ class Settings:
     memory: Memory = Memory.normal
     cuda_graph: bool = True
     segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     method: MethodSettings = field(default_factory=MethodSettings)
     loss: LossSettings = field(default_factory=LossSettings)
@@ -263,6 +275,7 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     ):
         if layers is not None and not layers:
             yield f"encoder.{key} is empty; name a layer or leave it null"
+    yield from _problems_of_open_models(settings.segmenter)
     weights = settings.loss.layer_weights
     if weights is not None and not sum(weights) > 0:
         yield "loss.layer_weights are all 0; give one of them a weight"
@@ -272,6 +285,19 @@ def _problems_between(settings: Settings) -> Iterator[str]:
             "use loss=balanced or loss.style=gram"
         )
     yield from _problems_of_regions_and_styles(settings)
+
+
+def _problems_of_open_models(segmenter: SegmenterSettings) -> Iterator[str]:
+    if segmenter.name not in OPEN_SEGMENTERS and segmenter.model is not None:
+        yield (
+            f"segmenter.model={segmenter.model} is not for segmenter={segmenter.name}; "
+            "add segmenter=open"
+        )
+    if segmenter.name in OPEN_SEGMENTERS and segmenter.weights is not None:
+        yield (
+            f"segmenter.weights is not for segmenter={segmenter.name}; name a folder with its "
+            "model, segmenter.model=FOLDER"
+        )
 
 
 def _problems_of_regions_and_styles(settings: Settings) -> list[str]:

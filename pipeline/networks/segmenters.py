@@ -1,6 +1,6 @@
 """The segmenters by name: torchvision's DeepLabv3 and the bundled one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UserError, not_one_of
-from pipeline.networks import weights
+from pipeline.networks import hub, weights
 from pipeline.networks.compact_segmenter import CompactSegmenter
 from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.regions.names import SCENE_CLASSES, VOC_CLASSES
@@ -23,11 +23,18 @@ class Classes:
         scenes: names of a second head, which has a softmax of its own: ``background``, for none of
             them, and what lies in the background.
         under: names of ``objects`` that lie in the background, such as the sky of ADE20K.
+        unions: name to the names of ``objects`` that it stands for, all together.
     """
 
     objects: tuple[str, ...] = VOC_CLASSES
     scenes: tuple[str, ...] = ()
     under: frozenset[str] = frozenset()
+    unions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that a region can be asked for by."""
+        return tuple(dict.fromkeys(("background", *self.objects, *self.scenes, *self.unions)))
 
 
 class TorchvisionDeepLab(nn.Module):
@@ -71,7 +78,7 @@ class Recipe:
     build: Callable[[], nn.Module]
     url: str | None
     sizes: tuple[int, ...] = (512,)
-    classes: Classes = field(default_factory=Classes)
+    classes: Classes = Classes()
 
 
 RECIPES = {
@@ -94,6 +101,14 @@ RECIPES = {
         classes=Classes(scenes=("background", *SCENE_CLASSES)),
     ),
 }
+#: Models of Hugging Face's hub by their short names; ``open`` is any other one.
+OPEN_MODELS = {
+    "oneformer": "shi-labs/oneformer_ade20k_swin_tiny",
+    "eomt": "tue-mps/ade20k_semantic_eomt_large_512",
+    "open": None,
+}
+#: Long side in pixels of what an open model's own processor is given.
+_OPEN_SIZES = (1024,)
 #: What `auto` would rather have than the bundled segmenter.
 OFFICIAL = "deeplabv3_resnet101"
 BUNDLED_FILE = weights.BUNDLED / "compact_segmenter.safetensors"
@@ -101,26 +116,37 @@ BUNDLED_FILE = weights.BUNDLED / "compact_segmenter.safetensors"
 
 @dataclass(frozen=True)
 class LoadedSegmenter:
-    """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores (1, K, h, w) of its classes."""
+    """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores of its classes, (1, K, h, w)."""
 
     module: nn.Module
     sizes: tuple[int, ...]
     source: weights.Source
-    classes: Classes = field(default_factory=Classes)
+    classes: Classes = Classes()
 
 
-def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
+def load(
+    name: str,
+    file: Path | None,
+    device: torch.device,
+    model: str | None = None,
+    start: Path = Path(),
+) -> LoadedSegmenter:
     """Load a segmenter.
 
     Args:
-        name: a key of `RECIPES`, or ``auto``: torchvision's DeepLabv3 with ResNet-101 where its
-            weights are cached or (on CUDA) can be downloaded, else the bundled segmenter.
+        name: a key of `RECIPES` or `OPEN_MODELS`, or ``auto``: torchvision's DeepLabv3 with
+            ResNet-101 where its weights are cached or (on CUDA) can be downloaded, else the
+            bundled segmenter.
         file: weights to use instead; with ``auto``, of the network that they fit.
         device: where it runs.
+        model: of an open one, its folder or its name on the hub.
+        start: where a relative folder begins.
 
     Raises:
         UserError: weights that cannot be had or do not fit.
     """
+    if name in OPEN_MODELS:
+        return _load_open(name, model, device, start)
     if name == "auto" and file is not None:
         name = _recognise(file)
     elif name == "auto":
@@ -128,13 +154,52 @@ def load(name: str, file: Path | None, device: torch.device) -> LoadedSegmenter:
         assert url is not None
         name = OFFICIAL if weights.official(url, device.type == "cuda") else "compact"
     if name not in RECIPES:
-        raise UserError(not_one_of("segmenter.name", name, ["auto", *RECIPES]))
+        raise UserError(not_one_of("segmenter.name", name, ["auto", *RECIPES, *OPEN_MODELS]))
     recipe = RECIPES[name]
     source = weights.locate(name, "segmenter", file, recipe.url, BUNDLED_FILE)
     module = recipe.build()
     fill(module, source.file)
     ready = module.eval().requires_grad_(False).to(device)
     return LoadedSegmenter(ready, recipe.sizes, source, recipe.classes)
+
+
+def classes(name: str, model: str | None, start: Path) -> Classes:
+    """What a segmenter finds, known before it is loaded.
+
+    Args:
+        name, model, start: as `load`.
+
+    Raises:
+        UserError: an open model that cannot be had.
+    """
+    if name not in OPEN_MODELS:
+        # DeepLabv3 has the bundled one beside it, for the scenes.
+        return RECIPES["compact"].classes
+    # Imported late, as it imports this module.
+    from pipeline.networks import open_segmenters
+
+    return open_segmenters.classes(_open_files(name, model, start)[1])
+
+
+def _load_open(name: str, model: str | None, device: torch.device, start: Path) -> LoadedSegmenter:
+    from pipeline.networks import open_segmenters
+
+    chosen, files = _open_files(name, model, start)
+    module = open_segmenters.load(files, device)
+    source = hub.source(chosen, files, chosen, start)
+    return LoadedSegmenter(module, _OPEN_SIZES, source, open_segmenters.classes(files))
+
+
+def _open_files(name: str, model: str | None, start: Path) -> tuple[str, Path]:
+    """An open model's name on the hub, or folder, and where its files are."""
+    chosen = model or OPEN_MODELS[name]
+    if chosen is None:
+        raise UserError(
+            "segmenter=open needs a model: segmenter.model=NAME, a semantic segmentation model on "
+            "huggingface.co such as facebook/mask2former-swin-tiny-ade-semantic, or "
+            "segmenter.model=FOLDER"
+        )
+    return chosen, hub.locate(f"segmenter={name}", chosen, "segmenter.model", start)
 
 
 def _recognise(file: Path) -> str:

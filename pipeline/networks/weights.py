@@ -36,7 +36,8 @@ class Source:
 
     Attributes:
         network: the network's name.
-        kind: ``official`` (torchvision's), ``bundled`` (the package's own) or ``file``.
+        kind: ``official`` (torchvision's), ``hub`` (a model of Hugging Face's hub), ``bundled``
+            (the package's own) or ``file``.
         file: the file they were read from.
         sha256: of that file.
     """

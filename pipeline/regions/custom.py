@@ -12,7 +12,7 @@ from pipeline.pictures.strips import strips
 from pipeline.regions.label_map import LabelMap
 from pipeline.regions.masks import find_region
 from pipeline.regions.names import CLASSES
-from pipeline.request import RegionChoice, Shape
+from pipeline.request import Prompt, RegionChoice, Shape
 
 
 def own_names(labels: LabelMap | None, choices: Mapping[str, RegionChoice]) -> list[str]:
@@ -27,7 +27,10 @@ def aliases(labels: LabelMap | None) -> set[str]:
 
 
 def needs_classes(
-    names: Collection[str], labels: LabelMap | None, choices: Mapping[str, RegionChoice]
+    names: Collection[str],
+    labels: LabelMap | None,
+    choices: Mapping[str, RegionChoice],
+    classes: Collection[str] = CLASSES,
 ) -> bool:
     """Whether any of the regions, or what one of them stands for, is a class of the segmenter."""
     own = own_names(labels, choices)
@@ -37,7 +40,7 @@ def needs_classes(
             base = source.partition(".")[0] if isinstance(source, str) else ""
         else:
             base = name.partition(".")[0]
-        if base in CLASSES and base not in own:
+        if base in classes and base not in own:
             return True
     return False
 
@@ -56,6 +59,7 @@ def available_masks(
     pictures: Mapping[str, Tensor],
     content: Tensor,
     original: tuple[int, int],
+    hidden: Collection[str] = (),
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Masks of all regions that were found or drawn; classes, labels and one's own.
 
@@ -63,13 +67,14 @@ def available_masks(
         classes: the masks of those that were found.
         labels: a label map of it.
         choices, pictures, content, original: as `own_masks`.
+        hidden: classes that need not be shown, as others show the same.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1], under all names; and under one name each.
     """
     found = dict(classes) | label_masks(labels, content)
     found |= own_masks(choices, found, pictures, content, original)
-    again = aliases(labels)
+    again = aliases(labels) | ({*hidden} - {*own_names(labels, choices)})
     return found, {name: mask for name, mask in found.items() if name not in again}
 
 
@@ -85,7 +90,8 @@ def own_masks(
     Args:
         choices: the user's own regions.
         available: regions that a source may name: classes, their objects, labels.
-        pictures: name of a region to its mask, (1, 1, H, W) in [0, 1], where that is a picture.
+        pictures: name of a region to its mask, (1, 1, H, W) in [0, 1], where that is a picture,
+            or what a phrase says.
         content: (1, 3, H, W).
         original: width and height of the photograph in its file, for shapes in pixels.
 
@@ -103,7 +109,7 @@ def own_masks(
             continue
         if isinstance(source, Shape):
             mask = shape_mask(source, height, width, original)
-        elif name in pictures:
+        elif name in pictures or isinstance(source, Prompt):
             mask = pictures[name]
         elif source in available or source.partition(".")[0] in available:
             mask = find_region(source, available)

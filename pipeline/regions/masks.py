@@ -1,7 +1,7 @@
 """Mask: the parts of the photograph that a style can be given to."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.regions.names import ALL, BACKGROUND, REST
+from pipeline.regions.names import ALL, REST
 from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice
 
@@ -26,7 +26,6 @@ def class_masks(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor
 
     The class probabilities are sharpened, p -> smoothstep between 0.35 and 0.65, and normalised to
     add up to 1, so that masks are 0 or 1 but for a narrow edge, and neighbours meet without a gap.
-    ``background`` then gets the scenes that lie in it.
 
     Args:
         segmentation: of the picture.
@@ -40,21 +39,7 @@ def class_masks(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor
         sharp = _sharpened(probabilities)
         for k, mask in enumerate(masks.values()):
             mask[:, :, rows] = sharp[:, k : k + 1]
-    return with_scenes(masks, segmentation.scenes)
-
-
-def with_scenes(masks: Mapping[str, Tensor], scenes: Collection[str]) -> dict[str, Tensor]:
-    """Masks that add up to 1, with those of the scenes in ``background``'s, too.
-
-    Args:
-        masks: name to (1, 1, H, W) in [0, 1].
-        scenes: the names that lie in the background.
-    """
-    found = dict(masks)
-    lying = [mask for name, mask in masks.items() if name in scenes]
-    if lying:
-        found[BACKGROUND] = torch.stack([masks[BACKGROUND], *lying]).sum(0).clamp(0, 1)
-    return found
+    return segmentation.with_unions(masks)
 
 
 def _sharpened(probabilities: Tensor) -> Tensor:
@@ -73,11 +58,9 @@ def region_masks(
     available: Mapping[str, Tensor],
     content: Tensor,
     choices: Mapping[str, RegionChoice] | None = None,
-    scenes: Collection[str] = (),
+    unions: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Tensor]:
     """Soft masks of the named regions; where they overlap the later name lies on top.
-
-    But scenes lie over the background, in whatever order they are named.
 
     Args:
         names: the regions wanted: keys of ``available``, one object of it (``person.1``, numbered
@@ -86,7 +69,7 @@ def region_masks(
         available: region to (1, 1, H, W) in [0, 1].
         content: (1, 3, H, W), the photograph.
         choices: what to change about a region (`RegionChoice.invert` and ``grow``).
-        scenes: the regions that are scenes.
+        unions: name to the regions that it stands for, which lie over it in any order.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1], in the order of ``names``; they add up to at most 1.
@@ -97,7 +80,8 @@ def region_masks(
     taken = torch.zeros_like(content[:, :1])
     masks: dict[str, Tensor] = {}
     # From the top: later names first, then the whole picture, then what is left.
-    for name in (*_from_the_top(names, scenes), ALL, REST):
+    ordered = _parts_last([n for n in names if n not in (ALL, REST)], unions or {})
+    for name in (*reversed(ordered), ALL, REST):
         if name not in names:
             continue
         mask, strongest = 1 - taken, 1.0
@@ -110,14 +94,21 @@ def region_masks(
     return {name: masks[name] for name in names}
 
 
-def _from_the_top(names: Sequence[str], scenes: Collection[str]) -> list[str]:
-    order = [name for name in reversed(names) if name not in (ALL, REST)]
-    lying = [name for name in order if name in scenes]
-    if BACKGROUND in order and lying:
-        order.remove(BACKGROUND)
-        # Regions of one's own that are named before the scenes are still under it.
-        order.insert(order.index(lying[-1]) + 1, BACKGROUND)
-    return order
+def _parts_last(names: Sequence[str], unions: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names with each union before its parts, and their objects; else in their order."""
+    ordered = [*names]
+    # The largest last, so that it comes before those that lie in it.
+    for union in sorted({*unions} & {*names}, key=lambda name: len(unions[name])):
+        parts = {*unions[union]} | {n for n in unions if {*unions[n]} < {*unions[union]}}
+        places = [
+            place
+            for place, name in enumerate(ordered)
+            if name.partition(".")[0] in parts - {union.partition(".")[0]}
+        ]
+        if places and places[0] < ordered.index(union):
+            ordered.remove(union)
+            ordered.insert(places[0], union)
+    return ordered
 
 
 def object_masks(mask: Tensor, smallest: float = _SMALLEST_OBJECT) -> list[Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.pictures.resize import enlarged_rows, fitted_size
 from pipeline.pictures.strips import strips
-from pipeline.regions.masks import class_masks, with_scenes
+from pipeline.regions.masks import class_masks
 from pipeline.regions.refine import Lines, guided_lines, inverse_of_symmetric
 from pipeline.regions.segment import Segmentation
 
@@ -80,8 +80,8 @@ def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tenso
         picture: (1, 3, H, W) in [0, 1].
 
     Returns:
-        Name to (1, 1, H, W) in [0, 1]; they add up to 1, but for the scenes, which are part of
-        ``background`` as well, and are 0 or 1 outside of a band around the classes' borders.
+        Name to (1, 1, H, W) in [0, 1]; they add up to 1, and are 0 or 1 outside of a band around
+        the classes' borders.
     """
     names = [*segmentation.probabilities]
     probabilities = torch.cat([*segmentation.probabilities.values()], dim=1)
@@ -91,9 +91,7 @@ def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tenso
     found = torch.from_numpy(shares).permute(2, 0, 1)[None].to(picture)
     if size != tuple(picture.shape[2:]):
         found = _enlarged(found, band, small, picture)
-    return with_scenes(
-        {name: found[:, k : k + 1] for k, name in enumerate(names)}, segmentation.scenes
-    )
+    return segmentation.with_unions({name: found[:, k : k + 1] for k, name in enumerate(names)})
 
 
 def _at(size: tuple[int, int], values: Tensor) -> Tensor:

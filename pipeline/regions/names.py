@@ -85,20 +85,25 @@ OTHER_NAMES = {
 }
 
 
-def check_names(names: Sequence[str], custom: Collection[str] = ()) -> None:
+def check_names(
+    names: Sequence[str],
+    custom: Collection[str] = (),
+    classes: Collection[str] = CLASSES,
+) -> None:
     """Check that every name is a region's.
 
     Args:
         names: as the user wrote them; an object is ``person.1``.
         custom: the names that the user has defined.
+        classes: what the segmenter finds.
 
     Raises:
         UserError: names the wrong ones and the nearest right ones.
     """
-    known = [*dict.fromkeys([*custom, *CLASSES, REST, ALL])]
+    known = [*dict.fromkeys([*custom, *classes, REST, ALL])]
     for name in names:
         base, _, number = name.partition(".")
         if name in known or (base in known and number.isdigit() and int(number) > 0):
             continue
-        near = [OTHER_NAMES[base]] if base in OTHER_NAMES else nearest(base, known)
+        near = [OTHER_NAMES[base]] if OTHER_NAMES.get(base) in known else nearest(base, known)
         raise UserError(f"no region {name!r};{did_you_mean(near)} There are: {', '.join(known)}")

@@ -1,8 +1,8 @@
 """Segment: which class each pixel of the photograph shows."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.networks.segmenters import Classes, LoadedSegmenter
 from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
-from pipeline.regions.names import CLASSES
+from pipeline.regions.names import BACKGROUND, CLASSES
 from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines
 
 #: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
@@ -61,23 +61,34 @@ class Segmentation:
 
     Attributes:
         probabilities: class name to (1, 1, H, W) in [0, 1]; they add up to 1. Only classes that
-            were found have an entry; ``background``, what is none of the others, always has. H
-            and W are the picture's, or those of a smaller one with a long side of `WORKING_SIZE`.
+            were found have an entry; ``background`` always has. H and W are the picture's, or
+            those of a smaller one with a long side of `WORKING_SIZE`.
         lines: the probabilities as functions of that smaller picture's colours; None where the
             picture is not larger, or was not to be refined.
-        scenes: the names that lie in the background. They have no part in the probability of
-            ``background`` here, as they have in its mask (`masks.class_masks`).
-        numbering: names in the order of their numbers in label maps.
+        unions: name to the classes that were found and that it stands for, all together; such as
+            ``background``, where classes lie in it.
     """
 
     probabilities: dict[str, Tensor]
     lines: Lines | None = None
-    scenes: frozenset[str] = frozenset()
-    numbering: tuple[str, ...] = CLASSES
+    unions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def hidden(self) -> set[str]:
+        """Names that stand for classes which have names of their own."""
+        return {*self.unions} - {*self.probabilities}
+
+    def with_unions(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The masks of the classes, and first, as others lie in them, those of `unions`."""
+        united = {
+            name: torch.stack([masks[part] for part in parts]).sum(0).clamp(0, 1)
+            for name, parts in self.unions.items()
+        }
+        return united | {name: mask for name, mask in masks.items() if name not in united}
 
     @property
     def labels(self) -> Tensor:
-        """(H, W) uint8, the number (`numbering`) of each pixel's most probable class."""
+        """(H, W) uint8, the number of each pixel's most probable class (`numbers`)."""
         return self._numbers(torch.cat([*self.probabilities.values()], dim=1))
 
     def labels_of(self, picture: Tensor) -> Tensor:
@@ -107,16 +118,21 @@ class Segmentation:
                 yield rows, _normalise(found.clamp(0, 1))
 
     def _numbers(self, stacked: Tensor) -> Tensor:
-        numbers = torch.tensor([self.numbering.index(name) for name in self.probabilities])
+        numbers = torch.tensor([*self.numbers.values()])
         return numbers.to(stacked.device, torch.uint8)[stacked.argmax(1)[0]]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Each class's number in `labels`: as in `CLASSES`, the others' after these in order."""
+        known = (*CLASSES, *(name for name in self.probabilities if name not in CLASSES))
+        return {name: known.index(name) for name in self.probabilities}
 
     @property
     def shares(self) -> dict[str, float]:
         """Each class's share of the picture by `labels`, largest first."""
         labels = self.labels
         found = {
-            name: float((labels == self.numbering.index(name)).float().mean())
-            for name in self.probabilities
+            name: float((labels == number).float().mean()) for name, number in self.numbers.items()
         }
         return dict(sorted(found.items(), key=lambda entry: -entry[1]))
 
@@ -130,7 +146,7 @@ def segment(
     refinement: Refinement | None = None,
     min_share: float = 0.005,
     min_part: float = 0.002,
-    classes: Classes = Classes(),  # noqa: B008 - it is frozen
+    classes: Classes | None = None,
     scenes_by: LoadedSegmenter | None = None,
 ) -> Segmentation:
     """Segment a photograph, at a long side of `WORKING_SIZE` pixels if it is larger.
@@ -145,9 +161,10 @@ def segment(
         min_share: classes under this share of the picture count as not found; their pixels go to
             the next probable class.
         min_part: so do specks and holes, connected parts under this share of the picture.
-        classes: what the scores are of.
+        classes: what the scores are of; None: VOC's classes. The first is the background.
         scenes_by: another segmenter, for the scenes alone, where the first knows none.
     """
+    classes = classes or Classes()
     whole = picture
     if max(picture.shape[2:]) > WORKING_SIZE:
         picture = _at_size(picture, WORKING_SIZE)
@@ -177,10 +194,8 @@ def segment(
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
         lines = Lines(found_lines.slope.float(), found_lines.offset.float())
-    lying = (classes.under | {*classes.scenes[1:]}) & {*names}
-    numbering = CLASSES if {*every} <= {*CLASSES} else tuple(every)
     probabilities = {name: kept[:, k : k + 1] for k, name in enumerate(names)}
-    return Segmentation(probabilities, lines, frozenset(lying), numbering)
+    return Segmentation(probabilities, lines, _unions(classes, names))
 
 
 def _seen(
@@ -211,20 +226,24 @@ def _partition(probabilities: Tensor, classes: Classes) -> tuple[Tensor, list[st
     Returns:
         (1, L, H, W), which add up to 1, ``background`` first, and the L names.
     """
-    names = [*classes.objects]
-    count = len(names)
+    count = len(classes.objects)
     objects, scenes = probabilities[:, :count], probabilities[:, count:]
-    if names[0] != "background":
-        objects, names = (
-            torch.cat([torch.zeros_like(objects[:, :1]), objects], 1),
-            ["background", *names],
-        )
     if not classes.scenes:
-        return objects, names
+        return objects, [*classes.objects]
     shares = scenes**_DECIDED
     shares = objects[:, :1] * shares / shares.sum(1, keepdim=True)
     together = torch.cat([shares[:, :1], objects[:, 1:], shares[:, 1:]], dim=1)
-    return together, [*names, *classes.scenes[1:]]
+    return together, [*classes.objects, *classes.scenes[1:]]
+
+
+def _unions(classes: Classes, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What stands for several of the classes that were found, the background among them."""
+    below = tuple(name for name in names[1:] if name in classes.under or name in classes.scenes)
+    unions = {BACKGROUND: (BACKGROUND, *below)} if below else {}
+    for name, parts in classes.unions.items():
+        if found := tuple(part for part in parts if part in names):
+            unions[name] = found
+    return unions
 
 
 def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:

@@ -39,6 +39,8 @@ KEYS = {
     "init": "init",
     "encoder.weights": "encoder.weights",
     "segmenter.weights": "segmenter.weights",
+    "segmenter.model": "segmenter.model",
+    "prompts.text_model": "prompts.text_model",
     "+styles.person": "styles.person",
     "+styles.person.image": "styles.person.image",
     "styles.cat.1": "styles.cat.1",

@@ -24,6 +24,7 @@ from pipeline.config.schema import (
     fingerprint,
 )
 from pipeline.errors import UserError
+from pipeline.networks.segmenters import OPEN_MODELS
 from pipeline.request import Color
 
 
@@ -173,3 +174,12 @@ def test_every_entry_of_a_list_is_checked() -> None:
         "snapshots=201 is after the last of optimizer.iterations=200; "
         "encoder.style_layers is empty; name a layer or leave it null"
     )
+
+
+def test_models_are_for_open_segmenters() -> None:
+    with pytest.raises(UserError, match=r"segmenter.model=a/b is not for segmenter=auto; add"):
+        Settings(segmenter=SegmenterSettings(model="a/b"))
+    with pytest.raises(UserError, match=r"segmenter.weights is not for segmenter=eomt; name a"):
+        Settings(segmenter=SegmenterSettings(name="eomt", weights="a.pth"))
+    Settings(segmenter=SegmenterSettings(name="open", model="a/b"))
+    assert {*schema.OPEN_SEGMENTERS} == {*OPEN_MODELS}

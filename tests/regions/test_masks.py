@@ -115,13 +115,16 @@ def test_inverted_and_grown() -> None:
     assert masks["cat"][0, 0, 15, 8:22].tolist() == [1.0] + [0.0] * 12 + [1.0]
 
 
+UNIONS = {"background": ("background", "sky")}
+
+
 @pytest.fixture
 def landscape() -> Segmentation:
     """A row: a person, sky, sky, sky and wall, wall."""
     person = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]).view(1, 1, 1, 5)
     sky = torch.tensor([0.0, 1.0, 1.0, 0.5, 0.0]).view(1, 1, 1, 5)
     parts = {"background": 1 - person - sky, "person": person, "sky": sky}
-    return Segmentation(parts, scenes=frozenset({"sky"}))
+    return Segmentation(parts, unions=UNIONS)
 
 
 def test_scenes_lie_in_the_background(landscape: Segmentation) -> None:
@@ -136,7 +139,7 @@ def test_scenes_lie_over_the_background_in_any_order(
     landscape: Segmentation, names: list[str]
 ) -> None:
     picture = torch.zeros(1, 3, 1, 5)
-    found = region_masks(names, class_masks(landscape, picture), picture, scenes={"sky"})
+    found = region_masks(names, class_masks(landscape, picture), picture, unions=UNIONS)
     assert list(found) == names
     assert found["sky"].flatten().tolist() == [0, 1, 1, 0.5, 0]
     assert found["background"].flatten().tolist() == [0, 0, 0, 0.5, 1]
@@ -144,9 +147,34 @@ def test_scenes_lie_over_the_background_in_any_order(
 
 def test_own_regions_and_scenes_keep_their_order() -> None:
     available = {"background": square(0, 0, 40), "sky": square(0, 0, 20), "logo": square(10, 0, 20)}
-    over = region_masks(["sky", "background", "logo"], available, PICTURE, scenes={"sky"})
+    over = region_masks(["sky", "background", "logo"], available, PICTURE, unions=UNIONS)
     assert over["logo"].sum() == 400
     assert over["sky"].sum() == 200
     # The background is named after the logo, and lies under the sky alone.
     with pytest.raises(UserError, match="named after logo cover all of it"):
-        region_masks(["logo", "sky", "background"], available, PICTURE, scenes={"sky"})
+        region_masks(["logo", "sky", "background"], available, PICTURE, unions=UNIONS)
+
+
+def test_parts_lie_over_what_stands_for_them_in_any_order() -> None:
+    left, box, all_of_it = torch.zeros(3, 1, 1, 4, 6).unbind()
+    left[..., :3], box[..., 2:4], all_of_it[:] = 1, 1, 1
+    available = {"house": left, "building": all_of_it, "background": all_of_it, "box": box}
+    unions = {"building": ("building", "house"), "background": ("background", "building", "house")}
+    content = torch.zeros(1, 3, 4, 6)
+    for names in (["house", "building"], ["building", "house"]):
+        masks = region_masks(names, available, content, unions=unions)
+        assert [*masks] == names
+        assert torch.equal(masks["house"], left)
+        assert torch.equal(masks["building"], 1 - left)
+    masks = region_masks(["house.1", "background"], available, content, unions=unions)
+    assert torch.equal(masks["house.1"], left)
+    masks = region_masks(["house", "background", "box"], available, content, unions=unions)
+    assert torch.equal(masks["box"], box)
+    assert torch.equal(masks["house"], left * (1 - box))
+    with pytest.raises(UserError, match="named after building cover all"):
+        region_masks(
+            ["building", "background"],
+            available | {"building": left, "house": left},
+            content,
+            unions={"building": ("house",)},
+        )

@@ -37,3 +37,16 @@ def test_other_names_are_refused_with_the_nearest(name: str, message: str) -> No
 @pytest.mark.parametrize("name", ["person.1", "logo", "logo.2", "water", "all", "rest"])
 def test_names_of_objects_and_own_regions(name: str) -> None:
     check_names([name], ["logo"])
+
+
+def test_classes_of_other_segmenters() -> None:
+    classes = ("background", "sky", "airplane", "aeroplane")
+    check_names(["sky", "airplane.1", "aeroplane"], classes=classes)
+    with pytest.raises(UserError, match=r"no region 'plane'; did you mean aeroplane\? There"):
+        check_names(["plane"], classes=classes)
+    with pytest.raises(UserError, match=r"no region 'person'; There are: background, sky, "):
+        check_names(["person"], classes=classes)
+    with pytest.raises(UserError, match="no region 'skyy'; did you mean sky"):
+        check_names(["skyy"], classes=classes)
+    with pytest.raises(UserError, match="no region 'bike'; There are"):
+        check_names(["bike"], classes=classes)

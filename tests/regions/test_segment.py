@@ -230,7 +230,7 @@ def landscape(picture: Tensor) -> Tensor:
 def test_scenes_are_found_beside_objects(landscape: Tensor, refinement: Refinement | None) -> None:
     found = segment(landscape, WithScenes(), refinement=refinement, min_share=0.01, classes=SCENES)
     assert list(found.probabilities) == ["background", "cat", "sky"]
-    assert found.scenes == {"sky"}
+    assert found.unions == {"background": ("background", "sky")}
     assert found.labels[25, 30] == CAT
     assert found.labels[3, 70] == CLASSES.index("sky") == 21
     assert found.labels[55, 30] == 0
@@ -262,18 +262,41 @@ def test_objects_are_the_same_with_scenes_from_another_segmenter(landscape: Tens
     torch.testing.assert_close(together, alone.probabilities["background"])
 
 
-def test_classes_without_a_background_and_some_that_lie_in_it() -> None:
-    class Halves(nn.Module):
-        """Left a hat, right a wall."""
+def test_other_classes_have_numbers_after_vocs_and_unions(picture: Tensor) -> None:
+    classes = Classes(
+        ("background", "hat", "cat", "sea", *(f"thing_{number}" for number in range(17))),
+        under=frozenset({"sea"}),
+        unions={"water": ("sea", "thing_3"), "car": ("thing_4",)},
+    )
 
+    class BesideTheSea(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 2, *picture.shape[2:])
-            scores[:, 0, :, :10], scores[:, 1, :, 10:] = 9.0, 9.0
+            scores = torch.full((1, 21, *picture.shape[2:]), -torch.inf)
+            scores[:, 1] = 20 * picture[:, 0]
+            scores[:, 2] = 20 * picture[:, 1]
+            scores[:, 3] = 10
             return scores
 
-    named = Classes(objects=("hat", "wall"), under=frozenset({"wall"}))
-    found = segment(torch.zeros(1, 3, 20, 20), Halves(), [20], mirror=False, classes=named)
-    assert list(found.probabilities) == ["background", "hat", "wall"]
-    assert found.scenes == {"wall"}
-    assert found.numbering == ("background", "hat", "wall")
-    assert found.labels[5].tolist() == [1] * 10 + [2] * 10
+    found = segment(picture, BesideTheSea(), (83,), min_share=0, min_part=0, classes=classes)
+    assert found.numbers == {"background": 0, "hat": 21, "cat": 8, "sea": 22} | {
+        f"thing_{number}": 23 + number for number in range(17)
+    }
+    assert found.labels[20, 20] == 21
+    assert found.labels[0, 0] == 22
+    assert found.shares["hat"] == pytest.approx(30 * 40 / (61 * 83))
+    found = segment(picture, BesideTheSea(), (83,), classes=classes)
+    assert [*found.probabilities] == ["background", "hat", "sea"]
+    assert found.unions == {"background": ("background", "sea"), "water": ("sea",)}
+    assert found.hidden == {"water"}
+    masks = {
+        name: torch.full((1, 1, 2, 3), value)
+        for name, value in {"background": 0.25, "hat": 0.25, "sea": 0.5}.items()
+    }
+    united = found.with_unions(masks)
+    assert {name: float(mask[0, 0, 0, 0]) for name, mask in united.items()} == {
+        "background": 0.75,
+        "water": 0.5,
+        "hat": 0.25,
+        "sea": 0.5,
+    }
+    assert [*united] == ["background", "water", "hat", "sea"]
