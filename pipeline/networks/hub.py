@@ -46,7 +46,8 @@ def transformers(asked: str = "this") -> ModuleType:
             f'{asked} needs the package transformers: pip install "transformers>=5.13,<6", '
             'or, where this project lies, pip install -e ".[open]"'
         ) from None
-    return package
+    found: ModuleType = package
+    return found
 
 
 def folder(model: str, start: Path, may_download: bool) -> Path | None:

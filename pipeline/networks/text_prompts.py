@@ -31,7 +31,8 @@ class PhraseSegmenter(nn.Module):
 
     def __init__(self, model: nn.Module, processor: Any, phrase: str, threshold: float) -> None:
         super().__init__()
-        self.model = model
+        # Any: nn.Module does not know of its configuration.
+        self.model: Any = model
         self.processor = processor
         self.phrase = phrase
         self._shift = torch.tensor(threshold).logit().item()
