@@ -5,6 +5,7 @@ hub's client, before a model is asked for.
 """
 
 import contextlib
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,14 +41,12 @@ def transformers(asked: str = "this") -> ModuleType:
         UserError: it is not installed.
     """
     try:
-        import transformers as package
+        return importlib.import_module("transformers")
     except ImportError:
         raise UserError(
             f'{asked} needs the package transformers: pip install "transformers>=5.13,<6", '
             'or, where this project lies, pip install -e ".[open]"'
         ) from None
-    found: ModuleType = package
-    return found
 
 
 def folder(model: str, start: Path, may_download: bool) -> Path | None:

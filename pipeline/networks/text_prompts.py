@@ -35,6 +35,8 @@ class PhraseSegmenter(nn.Module):
         self.model: Any = model
         self.processor = processor
         self.phrase = phrase
+        config: Any = model.config
+        self._longest = config.text_config.max_position_embeddings
         self._shift = torch.tensor(threshold).logit().item()
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ class PhraseSegmenter(nn.Module):
             text=[self.phrase],
             images=hub.levels(picture),
             truncation=True,
-            max_length=self.model.config.text_config.max_position_embeddings,
+            max_length=self._longest,
             return_tensors="pt",
             input_data_format="channels_last",
         )

@@ -87,27 +87,32 @@ def region_masks(
         mask, strongest = 1 - taken, 1.0
         if name not in (ALL, REST):
             own = _changed(find_region(name, available), (choices or {}).get(name))
-            mask, strongest = torch.minimum(own, mask), float(own.max())
+            strongest = float(own.max())
+            for part in _parts_of(name, names, unions or {}):
+                own = own - masks[part]
+            mask = torch.minimum(own.clamp_min(0), mask)
         masks[name] = mask.masked_fill_(mask < _NOTHING, 0)
         taken.add_(mask).clamp_(0, 1)
         _require(name, strongest, mask)
     return {name: masks[name] for name in names}
 
 
+def _parts_of(name: str, names: Sequence[str], unions: Mapping[str, Sequence[str]]) -> list[str]:
+    """Which of the names, or whose objects, a union stands for."""
+    within = {*unions.get(name, ())} - {name}
+    within |= {other for other, parts in unions.items() if {*parts} < {*unions.get(name, ())}}
+    return [other for other in names if other.partition(".")[0] in within]
+
+
 def _parts_last(names: Sequence[str], unions: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names with each union before its parts, and their objects; else in their order."""
+    """The names with each union before its parts; else in their order."""
     ordered = [*names]
     # The largest last, so that it comes before those that lie in it.
     for union in sorted({*unions} & {*names}, key=lambda name: len(unions[name])):
-        parts = {*unions[union]} | {n for n in unions if {*unions[n]} < {*unions[union]}}
-        places = [
-            place
-            for place, name in enumerate(ordered)
-            if name.partition(".")[0] in parts - {union.partition(".")[0]}
-        ]
-        if places and places[0] < ordered.index(union):
+        places = [ordered.index(part) for part in _parts_of(union, names, unions)]
+        if places and min(places) < ordered.index(union):
             ordered.remove(union)
-            ordered.insert(places[0], union)
+            ordered.insert(min(places), union)
     return ordered
 
 
