@@ -22,6 +22,7 @@ from pipeline.regions import custom
 from pipeline.regions.masks import region_masks
 from pipeline.regions.matte import class_outlines
 from pipeline.regions.segment import Segmentation
+from pipeline.regions.snap import snapped_masks
 from pipeline.request import Request
 from pipeline.results import loggers, write
 from pipeline.results import summary as summaries
@@ -29,7 +30,14 @@ from pipeline.results.folder import all_or_nothing, check_folder, check_outputs
 from pipeline.results.result import Result
 from pipeline.results.terminal import Bar, print_outcome
 from pipeline.runtime import device, precision
-from pipeline.styles import StylePicture, look_inside, match, prepared_regions, within_regions
+from pipeline.styles import (
+    StylePicture,
+    look_inside,
+    match,
+    match_labels,
+    prepared_regions,
+    within_regions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +110,14 @@ def stylize(
     with clock.stage("segment"):
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
     with clock.stage("mask"):
-        room = build.room(settings, where)
+        room, matte = build.room(settings, where), settings.matte == "auto"
+        original = inputs.photograph.original
+        things = snapped_masks(asked.regions, segmentation, content, original, matte)
+        inputs = inputs.with_masks(things)
         inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
-        content, original = inputs.photograph.picture.to(where), inputs.photograph.original
-        classes, mixed = class_outlines(segmentation, content, settings.matte == "auto")
+        content = inputs.photograph.picture.to(where)
+        things = {name: inputs.masks[name].to(where) for name in things}
+        classes, mixed = class_outlines(segmentation, content, matte, things)
         available, shown = custom.available_masks(
             classes, inputs.label_map, asked.regions, inputs.masks, content, original
         )
@@ -151,13 +163,17 @@ def _segment(
     """The segmenter and the content's classes, where they are needed; the styles, cut to theirs."""
     matching = settings.styles == "match"
     styles = {region: [one.to(content) for one in own] for region, own in inputs.styles.items()}
+    if inputs.reference is not None and inputs.reference_labels and inputs.label_map:
+        reference = inputs.reference.to(content)
+        labels = inputs.reference_labels, inputs.label_map
+        styles, matching = match_labels(str(asked.reference), reference, *labels), False
     needed = custom.needs_classes([*styles], inputs.label_map, asked.regions)
     if not (matching or not styles or needed or look_inside(styles)):
         return None, None, styles
     network = build.load_segmenter(settings, content.device, start)
     look = functools.partial(build.segment_picture, network=network, settings=settings)
     segmentation = look(content) if matching or not styles or needed else None
-    if inputs.reference is not None and segmentation is not None:
+    if matching and inputs.reference is not None and segmentation is not None:
         styles = match(str(asked.reference), inputs.reference.to(content), look, segmentation)
     return network, segmentation, within_regions(styles, look)
 
