@@ -28,6 +28,7 @@ def stylize(
     *,
     regions: Mapping[str, Any] | Picture | None = None,
     reference: Picture | None = None,
+    reference_regions: Picture | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Result:
@@ -48,12 +49,14 @@ def stylize(
         content: the photograph; shrunk to a long side of ``size`` pixels, unless that is
             ``"full"``, or by default as far as ``budget`` asks for (see ``conf/README.md``).
         styles: region to a picture, to ``{"image": picture, "strength": ..., "scale": ..., "crop":
-            [left, top, right, bottom], "region": ..., "color": ...}``, or to a list of these;
-            ``"match"`` takes them from ``reference``; None finds the regions only.
+            [left, top, right, bottom], "region": ..., "mask": picture, "color": ...}``, or to a
+            list of these; ``"match"`` takes them from ``reference``; None finds the regions only.
         regions: a label map, or name to a mask (white is inside), a shape such as
-            ``"box(0.1, 0.1, 0.4, 0.5)"``, or ``{"source": ..., "invert": ..., "grow": pixels,
-            "feather": pixels}``.
+            ``"box(0.1, 0.1, 0.4, 0.5)"``, points on a thing to be found
+            (``"point(0.4, 0.5) not(0.7, 0.2)"``), or ``{"source": ..., "snap": ..., "invert":
+            ..., "grow": pixels, "feather": pixels}``.
         reference: for ``styles="match"``.
+        reference_regions: its label map, beside one in ``regions``: blue in the style of blue.
         progress: show a bar.
         **settings: as on the command line (``python -m pipeline --cfg job`` lists them): a
             group's choice (``method="guided"``, ``preset="draft"``), a value (``size=256``), or
@@ -81,6 +84,8 @@ def stylize(
     chosen.styles = styles if isinstance(styles, str) else _named(styles or {}, name)
     if reference is not None:
         chosen.reference = name(reference, "reference")
+    if reference_regions is not None:
+        chosen.reference_regions = name(reference_regions, "label map")
     if isinstance(regions, Mapping):
         chosen.regions = _named(regions, name)
     elif regions is not None:
@@ -92,14 +97,18 @@ def stylize(
         return run_stylize(chosen, Path.cwd(), in_memory=in_memory, bar=bar)
 
 
-def _named(value: Any, name: Any) -> Any:
+def _named(value: Any, name: Any, kind: str = "picture") -> Any:
     """The same with pictures in memory replaced by the names they are held under."""
     if isinstance(value, Mapping):
-        return {str(key): _named(inner, name) for key, inner in value.items()}
+        # Masks keep their mode.
+        return {
+            str(key): _named(inner, name, "mask" if key == "mask" else kind)
+            for key, inner in value.items()
+        }
     if isinstance(value, Path | Image.Image | np.ndarray | Tensor):
-        return name(value, "picture")
+        return name(value, kind)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_named(inner, name) for inner in value]
+        return [_named(inner, name, kind) for inner in value]
     return value
 
 

@@ -64,6 +64,7 @@ def request(settings: Settings) -> Request:
         regions,
         None if settings.init in INITS else settings.init,
         {key: file for key, file in weights.items() if file is not None},
+        settings.reference_regions,
     )
 
 

@@ -14,9 +14,8 @@ from pipeline.errors import UserError
 from pipeline.pictures import read
 from pipeline.pictures.read import InMemory, Photograph
 from pipeline.pictures.resize import resize
-from pipeline.regions import label_map as label_maps
 from pipeline.regions.custom import own_names
-from pipeline.regions.label_map import LabelMap
+from pipeline.regions.label_map import LabelMap, label_maps, mask_of_size
 from pipeline.regions.names import CLASSES, check_names
 from pipeline.request import Request, StyleChoice
 from pipeline.styles import StylePicture
@@ -37,8 +36,9 @@ class Inputs:
         reference: whose regions style the same regions of the content.
         label_map: of the content.
         masks: name of a region of one's own to its mask, (1, 1, H, W) in [0, 1], where it is a
-            picture (or, once that is known, what a phrase says).
+            picture (or, once that is known, a thing that was found or what a phrase says).
         init: (1, 3, h, w) in [0, 1], where the optimisation starts.
+        reference_labels: label map of the reference.
         classes: the names of what the segmenter finds.
 
     The photograph and the masks are of one size.
@@ -50,6 +50,7 @@ class Inputs:
     label_map: LabelMap | None
     masks: Mapping[str, Tensor]
     init: Tensor | None
+    reference_labels: LabelMap | None = None
     classes: Collection[str] = CLASSES
 
     def shrunk(self, size: int) -> "Inputs":
@@ -105,16 +106,22 @@ def read_inputs(
             lambda: read.style_picture(source, bound, folder, in_memory, crop=crop, what=what)
         )
 
-    label_map = None
-    if request.label_map is not None:
-        label_map = attempt(partial(_label_map, request.label_map, folder, in_memory))
+    opened = [
+        None if file is None else attempt(partial(read.open_labels, file, folder, in_memory))
+        for file in (request.label_map, request.reference_labels)
+    ]
+    label_map, reference_labels = label_maps(*opened)
     _check_names(request, label_map, classes, attempt)
     styles: dict[str, list[StylePicture]] = {region: [] for region in request.styles}
     for region, choices in request.styles.items():
         for choice in choices:
             found = picture("style", choice.image, choice)
+            mask = None
+            if choice.mask is not None:
+                mask = attempt(partial(_style_mask, choice, folder, in_memory))
             if found is not None:
-                styles[region].append(StylePicture(choice, found))
+                style = StylePicture(choice, found)
+                styles[region].append(style if mask is None else style.within(mask))
     reference = None if request.reference is None else picture("reference", request.reference)
     init = None if request.init is None else picture("init", request.init)
     masks = {
@@ -130,15 +137,35 @@ def read_inputs(
     if problems or photograph is None:
         raise UserError("; ".join(dict.fromkeys(problems)))
     read_masks = {name: mask for name, mask in masks.items() if mask is not None}
-    return Inputs(photograph, styles, reference, label_map, read_masks, init, classes)
-
-
-def _label_map(source: str, folder: Path, in_memory: InMemory | None) -> LabelMap:
-    return label_maps.label_map(read.open_labels(source, folder, in_memory))
+    return Inputs(
+        photograph, styles, reference, label_map, read_masks, init, reference_labels, classes
+    )
 
 
 def _mask(source: str, height: int, width: int, folder: Path, in_memory: InMemory | None) -> Tensor:
-    return label_maps.mask_of_size(read.open_labels(source, folder, in_memory), height, width)
+    return mask_of_size(read.open_labels(source, folder, in_memory), height, width)
+
+
+def _style_mask(choice: StyleChoice, folder: Path, in_memory: InMemory | None) -> Tensor:
+    """The mask of a style picture at its own size, cut as the picture is.
+
+    Returns:
+        (1, 1, h, w) in [0, 1].
+
+    Raises:
+        UserError: it cannot be read, or nothing of it is left.
+    """
+    source = str(choice.mask)
+    labels = read.open_labels(source, folder, in_memory)
+    size = read.open_style(choice.image, folder, in_memory).size
+    mask = mask_of_size(labels, size[1], size[0])
+    if choice.crop is not None:
+        left, top, right, bottom = read.pixel_box(choice.crop, size, choice.image)
+        mask = mask[..., top:bottom, left:right]
+    if float(mask.max()) < 0.5:
+        where = "" if choice.crop is None else " inside the crop"
+        raise UserError(f"mask {source}: nothing of {choice.image} is white{where}; white is used")
+    return mask
 
 
 def _check_names(

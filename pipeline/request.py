@@ -17,7 +17,11 @@ from pipeline.errors import UserError, not_one_of
 Color = StrEnum("Color", ["style", "luminance", "match", "histogram"])
 
 _PROMPT = re.compile(r"\s*text\s*\((.*)\)\s*", re.DOTALL)
-_SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\((.*)\)\s*", re.DOTALL)
+_SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\(([^()]*)\)\s*")
+_SEED = re.compile(r"\s*(box|circle|polygon|point|not)\s*\(([^()]*)\)\s*,?")
+
+#: A place in a picture, x and y.
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,40 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Where a thing is whose outline is to be found: points, a shape around it, or both.
+
+    Attributes:
+        inside: points on it.
+        outside: points that are not.
+        around: nothing of it is outside.
+
+    Coordinates as in `Shape`; they are fractions if all of them, and the shape's, are at most 1.
+    """
+
+    inside: tuple[Point, ...] = ()
+    outside: tuple[Point, ...] = ()
+    around: Shape | None = None
+
+    @property
+    def in_fractions(self) -> bool:
+        """Whether the coordinates are fractions of the picture's sides."""
+        points = (*self.inside, *self.outside)
+        shape = self.around is None or self.around.in_fractions
+        return shape and all(number <= 1 for point in points for number in point)
+
+    def __str__(self) -> str:
+        parts: list[tuple[str, tuple[float, ...]]] = []
+        if self.around is not None:
+            parts.append((self.around.kind, self.around.numbers))
+        parts += [("point", point) for point in self.inside]
+        parts += [("not", point) for point in self.outside]
+        return " ".join(
+            f"{kind}({','.join(f'{number:g}' for number in numbers)})" for kind, numbers in parts
+        )
+
+
+@dataclass(frozen=True)
 class StyleChoice:
     """One style of a region.
 
@@ -62,6 +100,7 @@ class StyleChoice:
         scale: of the brushwork; 2 makes the style picture, and so its strokes, twice as large.
         crop: the part of the picture to use, a box.
         region: the region of the style picture to use, found by the segmenter.
+        mask: path of a mask of the whole style picture; what is white is used.
         color: a `Color`; None: as the run has it.
         strength: how boldly it is pursued, in [0, 1]; None: as the run has it.
     """
@@ -71,6 +110,7 @@ class StyleChoice:
     scale: float = 1.0
     crop: Shape | None = None
     region: str | None = None
+    mask: str | None = None
     color: str | None = None
     strength: float | None = None
 
@@ -80,14 +120,14 @@ class RegionChoice:
     """A region of one's own, or a change to one that was found.
 
     Attributes:
-        source: a mask picture, a `Shape`, a `Prompt`, a label or colour of the label map, or
-            another region's name; None: the region's own name.
+        source: a mask picture, a `Shape`, `Seeds` of a thing to be found, a `Prompt`, a label or
+            colour of the label map, or another region's name; None: the region's own name.
         invert: everything but that.
         grow: pixels of the result by which it is made larger, or smaller if negative.
         feather: width of its soft edge in pixels; None: as the run has it.
     """
 
-    source: str | Shape | Prompt | None = None
+    source: str | Shape | Seeds | Prompt | None = None
     invert: bool = False
     grow: float = 0.0
     feather: float | None = None
@@ -105,6 +145,7 @@ class Request:
         regions: the regions of one's own, by name.
         init: path or name of the picture where the optimisation starts; None: not at a picture.
         weights: key of a setting to the path of a network's weights.
+        reference_labels: path of the reference's label map, whose labels pair with the content's.
     """
 
     content: str
@@ -114,6 +155,7 @@ class Request:
     regions: Mapping[str, RegionChoice] = field(default_factory=dict)
     init: str | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+    reference_labels: str | None = None
 
     @property
     def region_names(self) -> frozenset[str]:
@@ -143,12 +185,18 @@ class Request:
         named: list[tuple[str, Any]] = [
             ("content", self.content),
             ("reference", self.reference),
+            ("reference_regions", self.reference_labels),
             ("init", self.init),
             ("regions", self.label_map),
             *self.weights.items(),
             *((f"regions.{name}", choice.source) for name, choice in self.regions.items()),
             *(
                 (f"styles.{region}", style.image)
+                for region, styles in self.styles.items()
+                for style in styles
+            ),
+            *(
+                (f"styles.{region}.mask", style.mask)
                 for region, styles in self.styles.items()
                 for style in styles
             ),
@@ -169,11 +217,7 @@ def parse_shape(text: str) -> Shape | None:
     found = _SHAPE.fullmatch(text)
     if found is None:
         return None
-    try:
-        numbers = tuple(float(number) for number in found[2].split(","))
-    except ValueError:
-        raise UserError(f"{text} should hold numbers separated by commas") from None
-    return _shape(found[1], numbers, text)
+    return _shape(found[1], _numbers(text), text)
 
 
 def parse_prompt(text: str) -> Prompt | None:
@@ -191,10 +235,6 @@ def parse_prompt(text: str) -> Prompt | None:
     return Prompt(phrase)
 
 
-def _source(text: str) -> str | Shape | Prompt:
-    return parse_shape(text) or parse_prompt(text) or text
-
-
 def _shape(kind: str, numbers: tuple[float, ...], text: str) -> Shape:
     if not all(math.isfinite(number) and number >= 0 for number in numbers):
         raise UserError(f"{text} should hold numbers from 0 up")
@@ -209,6 +249,47 @@ def _shape(kind: str, numbers: tuple[float, ...], text: str) -> Shape:
     if len(numbers) < 6 or len(numbers) % 2:
         raise UserError(f"{text} should be polygon(x, y, x, y, x, y, ...), three corners or more")
     return Shape("polygon", numbers)
+
+
+def parse_seeds(text: str) -> Seeds | None:
+    """Seeds such as ``point(0.4,0.5) not(0.7,0.2)``, with a shape around them or without.
+
+    Returns:
+        None for text that is something else, a shape alone among that.
+
+    Raises:
+        UserError: not two numbers a point, no point inside, or more than one shape.
+    """
+    found = [(entry[1], entry[0]) for entry in _SEED.finditer(text)]
+    if "".join(part for _, part in found) != text or not any(
+        k in ("point", "not") for k, _ in found
+    ):
+        return None
+    places: dict[str, list[Point]] = {"point": [], "not": []}
+    shapes = []
+    for kind, part in found:
+        part = part.strip(" ,\n\t")
+        if kind in places:
+            numbers = _numbers(part)
+            if len(numbers) != 2 or not all(math.isfinite(n) and n >= 0 for n in numbers):
+                raise UserError(f"{part} should be {kind}(x, y), with numbers from 0 up")
+            places[kind].append((numbers[0], numbers[1]))
+        else:
+            shapes.append(parse_shape(part))
+    if len(shapes) > 1:
+        raise UserError(f"{text} has {len(shapes)} shapes; leave one around the thing")
+    if not places["point"] and not shapes:
+        raise UserError(f"{text} says only where the thing is not; add point(x,y) on it")
+    return Seeds(tuple(places["point"]), tuple(places["not"]), shapes[0] if shapes else None)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """The numbers in the brackets of a shape or a point."""
+    inside = text[text.index("(") + 1 : text.rindex(")")]
+    try:
+        return tuple(float(number) for number in inside.split(","))
+    except ValueError:
+        raise UserError(f"{text} should hold numbers separated by commas") from None
 
 
 def parse_styles(styles: Mapping[Any, Any]) -> dict[str, list[StyleChoice]]:
@@ -254,17 +335,26 @@ def _parse_style(region: str, style: Any) -> list[StyleChoice]:
 
 
 def _style_choice(key: str, given: Mapping[Any, Any]) -> StyleChoice:
-    _known(key, given, ("image", "weight", "scale", "crop", "region", "color", "strength"))
+    known = ("image", "weight", "scale", "crop", "region", "mask", "color", "strength")
+    _known(key, given, known)
     color = given.get("color")
     if color is not None and color not in [*Color]:
         raise UserError(not_one_of(f"{key}.color", color, Color))
-    region, weight, strength = (given.get(name) for name in ("region", "weight", "strength"))
+    region, mask, weight, strength = (
+        given.get(name) for name in ("region", "mask", "weight", "strength")
+    )
+    if region is not None and mask is not None:
+        raise UserError(
+            f"{key} has both region={region} and mask={mask}; leave out one, for either says "
+            "which part of the picture to use"
+        )
     return StyleChoice(
         image=str(given["image"]),
         weight=None if weight is None else _number(f"{key}.weight", weight, 1e-6, 1e6),
         scale=_number(f"{key}.scale", given.get("scale", 1.0), 0.1, 10),
         crop=_crop(f"{key}.crop", given.get("crop")),
         region=None if region is None else str(region),
+        mask=None if mask is None else str(mask),
         color=color,
         strength=None if strength is None else _number(f"{key}.strength", strength, 0, 1),
     )
@@ -287,9 +377,9 @@ def parse_regions(regions: Any) -> tuple[str | None, dict[str, RegionChoice]]:
     """The label map, if there is one, and the regions of one's own.
 
     Args:
-        regions: a label map's path, or region to a mask's path, shape, label, other region, or
-            ``{source: ..., invert: ..., grow: ..., feather: ...}``. The name ``labels`` is kept
-            for a label map that is mixed with these.
+        regions: a label map's path, or region to a mask's path, shape, points, label, other
+            region, or ``{source: ..., snap: ..., invert: ..., grow: ..., feather: ...}``. The name
+            ``labels`` is kept for a label map that is mixed with these.
 
     Raises:
         UserError: anything else.
@@ -314,18 +404,30 @@ def _region_choice(key: str, given: Any) -> RegionChoice:
         given = {"source": str(given)}
     if not isinstance(given, Mapping) or not given:
         raise UserError(
-            f"{key}={given} is not a mask's path, box(...), circle(...), polygon(...), text(...) "
-            "or {source: ..., invert: false, grow: 0, feather: 2}"
+            f"{key}={given} is not a mask's path, point(x,y), box(...), circle(...), "
+            "polygon(...), text(...) or "
+            "{source: ..., snap: false, invert: false, grow: 0, feather: 2}"
         )
-    _known(key, given, ("source", "invert", "grow", "feather"))
-    source = given.get("source")
+    _known(key, given, ("source", "snap", "invert", "grow", "feather"))
     feather = given.get("feather")
     return RegionChoice(
-        source=None if source is None else _source(str(source)),
+        source=_source(key, given.get("source"), bool(given.get("snap", False))),
         invert=bool(given.get("invert", False)),
         grow=_number(f"{key}.grow", given.get("grow", 0.0), -1000, 1000),
         feather=None if feather is None else _number(f"{key}.feather", feather, 0, 100),
     )
+
+
+def _source(key: str, given: Any, snap: bool) -> str | Shape | Seeds | Prompt | None:
+    text = None if given is None else str(given)
+    found: str | Shape | Seeds | Prompt | None = text
+    if text is not None:
+        found = parse_shape(text) or parse_seeds(text) or parse_prompt(text) or text
+    if not snap or isinstance(found, Seeds):
+        return found
+    if isinstance(found, Shape):
+        return Seeds(around=found)
+    raise UserError(f"{key}.snap=true needs {key}='box(left,top,right,bottom)' around the thing")
 
 
 def _known(key: str, given: Mapping[Any, Any], names: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from pipeline.regions.masks import region_masks
 from pipeline.regions.matte import class_outlines
 from pipeline.regions.prompted import prompt_masks, prompt_outlines
 from pipeline.regions.segment import Segmentation
+from pipeline.regions.snap import snapped_masks
 from pipeline.request import Request
 from pipeline.results import loggers, write
 from pipeline.results import summary as summaries
@@ -30,7 +31,14 @@ from pipeline.results.folder import all_or_nothing, check_folder, check_outputs
 from pipeline.results.result import Result
 from pipeline.results.terminal import Bar, print_outcome
 from pipeline.runtime import device, precision
-from pipeline.styles import StylePicture, look_inside, match, prepared_regions, within_regions
+from pipeline.styles import (
+    StylePicture,
+    look_inside,
+    match,
+    match_labels,
+    prepared_regions,
+    within_regions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +113,17 @@ def stylize(
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
         prompted = build.segment_prompts(content, asked.prompts, settings, start)
     with clock.stage("mask"):
-        room = build.room(settings, where)
-        inputs = inputs.with_masks(prompt_masks(prompted, content))
+        room, matte = build.room(settings, where), settings.matte == "auto"
+        original = inputs.photograph.original
+        things = snapped_masks(asked.regions, segmentation, content, original, matte)
+        inputs = inputs.with_masks(things | prompt_masks(prompted, content))
         inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
-        content, original = inputs.photograph.picture.to(where), inputs.photograph.original
-        matte, unions = settings.matte == "auto", segmentation.unions if segmentation else {}
-        classes, mixed = class_outlines(segmentation, content, matte)
+        content = inputs.photograph.picture.to(where)
+        things = {name: inputs.masks[name].to(where) for name in things}
+        classes, mixed = class_outlines(segmentation, content, matte, things)
         outlined, mixed = prompt_outlines(prompted, content, matte, mixed)
         drawn, hidden = {**inputs.masks, **outlined}, segmentation.hidden if segmentation else ()
+        unions = segmentation.unions if segmentation else {}
         available, shown = custom.available_masks(
             classes, inputs.label_map, asked.regions, drawn, content, original, hidden
         )
@@ -158,6 +169,10 @@ def _segment(
     """The segmenter and the content's classes, where they are needed; the styles, cut to theirs."""
     matching = settings.styles == "match"
     styles = {region: [one.to(content) for one in own] for region, own in inputs.styles.items()}
+    if inputs.reference is not None and inputs.reference_labels and inputs.label_map:
+        reference = inputs.reference.to(content)
+        labels = inputs.reference_labels, inputs.label_map
+        styles, matching = match_labels(str(asked.reference), reference, *labels), False
     needed = custom.needs_classes([*styles], inputs.label_map, asked.regions, inputs.classes)
     if not (matching or not styles or needed or look_inside(styles)):
         return None, None, styles
@@ -167,7 +182,7 @@ def _segment(
         build.segment_picture, network=network, settings=settings, scenes_by=beside
     )
     segmentation = look(content) if matching or not styles or needed else None
-    if inputs.reference is not None and segmentation is not None:
+    if matching and inputs.reference is not None and segmentation is not None:
         styles = match(str(asked.reference), inputs.reference.to(content), look, segmentation)
     return network, segmentation, within_regions(styles, look)
 

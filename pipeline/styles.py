@@ -15,6 +15,7 @@ from pipeline.pictures import color
 from pipeline.pictures.boxes import surroundings
 from pipeline.pictures.read import SMALLEST_SIDE
 from pipeline.pictures.resize import fitted_size, resample, resize
+from pipeline.regions.label_map import LabelMap
 from pipeline.regions.masks import class_masks, region_masks
 from pipeline.regions.names import BACKGROUND
 from pipeline.regions.segment import Segmentation
@@ -63,6 +64,10 @@ class StylePicture:
         sides = [max(SMALLEST_SIDE, side) for side in wanted]
         mask = None if self.mask is None else resize(self.mask, sides)
         return dataclasses.replace(self, picture=resample(self.picture, sides), mask=mask)
+
+    def within(self, mask: Tensor) -> "StylePicture":
+        """The part of it that a mask shows, (1, 1, h, w) in [0, 1] of any size."""
+        return self.restricted(resize(mask, self.picture.shape[2:]))
 
     def restricted(self, mask: Tensor) -> "StylePicture":
         """A region of it, without what lies far from the region."""
@@ -133,6 +138,32 @@ def match(
         choice = StyleChoice(name, region=region if partner else None)
         found[region] = [StylePicture(choice, reference)]
         log.info("%s in the style of the %s", region, region if partner else "whole reference")
+    return found
+
+
+def match_labels(
+    name: str, reference: Tensor, there: LabelMap, content: LabelMap
+) -> dict[str, list[StylePicture]]:
+    """Each label of the content in the style of the same label of a reference.
+
+    Labels without a partner take the whole reference.
+
+    Args:
+        name: of the reference, for the record.
+        reference: (1, 3, h, w) in [0, 1].
+        there: its label map, read together with the content's (`label_map.label_maps`).
+        content: the content's.
+    """
+    masks = there.masks(*reference.shape[2:])
+    found = {}
+    for names in content.names:
+        region, whole = names[0], StylePicture(StyleChoice(name), reference)
+        partner = next((masks[label] for label in names if label in masks), None)
+        used = partner is not None and float(partner.max()) >= 0.5
+        found[region] = [
+            whole.restricted(partner.to(reference)) if used and partner is not None else whole
+        ]
+        log.info("%s in the style of the %s", region, region if used else "whole reference")
     return found
 
 

@@ -12,8 +12,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _PATHS = re.compile(
-    r"content|reference|init|regions"
-    r"|styles\.[^.]+|styles\..+\.(?:image|\d+)"
+    r"content|reference|reference_regions|init|regions"
+    r"|styles\.[^.]+|styles\..+\.(?:image|mask|\d+)"
     r"|regions\.[^.]+|regions\..+\.source"
     r"|(?:encoder|segmenter)\.weights|segmenter\.model|prompts\.text_model"
 )

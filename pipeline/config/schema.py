@@ -176,6 +176,8 @@ class Settings:
     styles: Any = field(default_factory=dict)
     # The picture whose regions style the same regions of the content, for styles=match.
     reference: str | None = None
+    # Its label map, whose labels pair with those of the content's label map.
+    reference_regions: str | None = None
     # 0 is the photograph, 1 the boldest.
     strength: float = field(default=0.5, metadata=within(0, 1))
     # A label map's path, or name to what `request.parse_regions` reads.
@@ -302,10 +304,16 @@ def _problems_of_open_models(segmenter: SegmenterSettings) -> Iterator[str]:
 
 def _problems_of_regions_and_styles(settings: Settings) -> list[str]:
     found = []
+    label_map = None
     try:
-        request.parse_regions(settings.regions)
+        label_map, _ = request.parse_regions(settings.regions)
     except UserError as error:
         found.append(str(error))
+    if settings.reference_regions is not None and (settings.styles != "match" or not label_map):
+        found.append(
+            "reference_regions pairs the labels of two label maps: add styles=match and "
+            "regions=LABELMAP, the photograph's"
+        )
     if settings.styles == "match":
         if settings.reference is None:
             found.append("styles=match needs the picture to match: add reference=PICTURE")

@@ -135,16 +135,33 @@ def style_picture(
     Returns:
         (1, 3, h, w), sRGB in [0, 1].
     """
-    picture = (in_memory or {}).get(source)
-    if picture is None and source in SAMPLES and not (folder / source).exists():
-        picture = _sample(source)
-    picture = picture or open_picture(find_style(source, folder, what))
+    picture = open_style(source, folder, in_memory, what)
     if crop is not None:
-        picture = picture.crop(_pixel_box(crop, picture.size, source))
+        picture = picture.crop(pixel_box(crop, picture.size, source))
     return array_to_tensor(np.asarray(fit(picture, size, source)))
 
 
-def _pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:
+def open_style(
+    source: str, folder: Path, in_memory: InMemory | None = None, what: str = "style"
+) -> Image.Image:
+    """A style picture at its own size; arguments and errors as for `style_picture`."""
+    picture = (in_memory or {}).get(source)
+    if picture is None and source in SAMPLES and not (folder / source).exists():
+        picture = _sample(source)
+    return picture or open_picture(find_style(source, folder, what))
+
+
+def pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom in pixels of a crop of a picture.
+
+    Args:
+        crop: a box.
+        size: width and height of the picture.
+        source: its name, for messages.
+
+    Raises:
+        UserError: too little is left.
+    """
     width, height = size if crop.in_fractions else (1, 1)
     left, top, right, bottom = (
         round(number * side) for number, side in zip(crop.numbers, (width, height) * 2, strict=True)

@@ -12,7 +12,7 @@ from pipeline.pictures.strips import strips
 from pipeline.regions.label_map import LabelMap
 from pipeline.regions.masks import find_region
 from pipeline.regions.names import CLASSES
-from pipeline.request import Prompt, RegionChoice, Shape
+from pipeline.request import Prompt, RegionChoice, Seeds, Shape
 
 
 def own_names(labels: LabelMap | None, choices: Mapping[str, RegionChoice]) -> list[str]:
@@ -32,7 +32,9 @@ def needs_classes(
     choices: Mapping[str, RegionChoice],
     classes: Collection[str] = CLASSES,
 ) -> bool:
-    """Whether any of the regions, or what one of them stands for, is a class of the segmenter."""
+    """Whether the segmenter is to say where a region is, or what one of them stands for."""
+    if any(isinstance(choice.source, Seeds) for choice in choices.values()):
+        return True
     own = own_names(labels, choices)
     for name in names:
         if name in own:
@@ -91,7 +93,7 @@ def own_masks(
         choices: the user's own regions.
         available: regions that a source may name: classes, their objects, labels.
         pictures: name of a region to its mask, (1, 1, H, W) in [0, 1], where that is a picture,
-            or what a phrase says.
+            a thing that was found or what a phrase says.
         content: (1, 3, H, W).
         original: width and height of the photograph in its file, for shapes in pixels.
 
@@ -111,6 +113,8 @@ def own_masks(
             mask = shape_mask(source, height, width, original)
         elif name in pictures or isinstance(source, Prompt):
             mask = pictures[name]
+        elif isinstance(source, Seeds):
+            raise UserError(f"regions.{name}={source}: nothing was found there")
         elif source in available or source.partition(".")[0] in available:
             mask = find_region(source, available)
         else:

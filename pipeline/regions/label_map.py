@@ -1,5 +1,6 @@
 """Labels: masks and label maps as pictures, of the kinds that other tools write."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,12 +85,116 @@ LABEL_COLOURS = {
 _MOST_LABELS = 64
 
 
-def label_map(picture: Image.Image) -> LabelMap:
+#: A colour of less than the first share of a label map is the work of smoothed edges, where two
+#: maps are compared; one of `LABEL_COLOURS`, of less than the second.
+_BLEND, _SPECK = 0.005, 0.0005
+#: Colours are the same up to this sum of differences in red, green and blue.
+_SAME = 96
+
+
+def label_maps(
+    content: Image.Image | None, reference: Image.Image | None
+) -> tuple[LabelMap | None, LabelMap | None]:
+    """Read the label maps of content and reference (`label_map`); two so that their labels pair.
+
+    Colours that JPEG or smoothed edges have made go to the nearest of those that remain, and a
+    reference's label has the names of the content's label that it pairs with: one of the same name,
+    else of nearly the same colour.
+    """
+    if content is None or reference is None:
+        only = content or reference
+        found = None if only is None else label_map(only)
+        return (found, None) if reference is None else (None, found)
+    first, second = label_map(content), label_map(reference)
+    # Where one of them is compressed, the other knows the colours.
+    if _is_compressed(content) and not _is_compressed(reference):
+        first = label_map(content, _colours(_without_blends(second)))
+    first = _without_blends(first)
+    if _is_compressed(reference) and not _is_compressed(content):
+        second = label_map(reference, _colours(first))
+    return first, _renamed(_without_blends(second), first)
+
+
+def _is_compressed(picture: Image.Image) -> bool:
+    """Whether a colour-coded map has more colours than labels."""
+    return picture.mode not in _NUMBERS and picture.convert("RGB").getcolors(_MOST_LABELS) is None
+
+
+def _colours(labels: LabelMap) -> list[tuple[int, int, int]]:
+    return [colour for names in labels.names if (colour := _colour_of(names)) is not None]
+
+
+def _colour_of(names: tuple[str, ...]) -> tuple[int, int, int] | None:
+    """The colour that a label's names tell."""
+    for name in names:
+        if name in LABEL_COLOURS:
+            return LABEL_COLOURS[name]
+        if name.startswith("rgb_"):
+            red, green, blue = bytes.fromhex(name.removeprefix("rgb_"))
+            return red, green, blue
+    return None
+
+
+def _distance(colour: tuple[int, int, int], other: tuple[int, int, int]) -> int:
+    return sum(abs(a - b) for a, b in zip(colour, other, strict=True))
+
+
+def _without_blends(labels: LabelMap) -> LabelMap:
+    """Rare colours go to the nearest of the others; numbered labels stay."""
+    shares = np.bincount(labels.index.ravel(), minlength=len(labels.names)) / labels.index.size
+    colours = [
+        None if any(name.startswith("label_") for name in names) else _colour_of(names)
+        for names in labels.names
+    ]
+    rare = [
+        colour is not None
+        and share < (_SPECK if any(name in LABEL_COLOURS for name in names) else _BLEND)
+        for colour, share, names in zip(colours, shares, labels.names, strict=True)
+    ]
+    kept = [k for k, is_rare in enumerate(rare) if not is_rare and shares[k] > 0]
+    near = [k for k in kept if colours[k] is not None]
+    if not near:
+        return labels
+    places = np.zeros(len(labels.names), dtype=np.uint8)
+    for k, colour in enumerate(colours):
+        nearest = k
+        if rare[k] and colour is not None:
+            nearest = min(near, key=lambda n: _distance(colour, colours[n] or colour))
+        places[k] = kept.index(nearest) if nearest in kept else 0
+    return LabelMap(places[labels.index], [labels.names[k] for k in kept])
+
+
+def _renamed(reference: LabelMap, content: LabelMap) -> LabelMap:
+    """The reference's labels under the names of the content's that they pair with."""
+    renamed = []
+    for names in reference.names:
+        pair = next((other for other in content.names if set(other) & set(names)), None)
+        colour = _colour_of(names)
+        if pair is None and colour is not None:
+            distances = {
+                other: _distance(colour, its)
+                for other in content.names
+                if (its := _colour_of(other)) is not None
+            }
+            nearest = min(distances, key=lambda other: distances[other], default=None)
+            pair = nearest if nearest is not None and distances[nearest] <= _SAME else None
+        renamed.append(pair or names)
+    # Several colours may be nearly the same one.
+    kept = [*dict.fromkeys(renamed)]
+    places = np.array([kept.index(names) for names in renamed], dtype=np.uint8)
+    return LabelMap(places[reference.index], kept)
+
+
+_NUMBERS = ("P", "L", "I", "I;16", "1")
+
+
+def label_map(picture: Image.Image, colours: Sequence[tuple[int, int, int]] = ()) -> LabelMap:
     """Read a label map: palette, grey with labels for values, or colour-coded.
 
-    Colours that compression or smoothing have made are taken for the nearest of `LABEL_COLOURS`.
+    Colours that compression or smoothing have made are taken for the nearest of the known ones:
+    ``colours``, and those of `LABEL_COLOURS` that are none of these.
     """
-    if picture.mode in ("P", "L", "I", "I;16", "1"):
+    if picture.mode in _NUMBERS:
         values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
         numbers = np.unique(values)
         palette = _palette(picture)
@@ -100,16 +205,24 @@ def label_map(picture: Image.Image) -> LabelMap:
     codes = pixels[..., 0].astype(np.int32) << 16
     codes |= pixels[..., 1].astype(np.int32) << 8
     codes |= pixels[..., 2]
-    colours = np.unique(codes)
-    if len(colours) <= _MOST_LABELS:
-        names = [_names_of_colour(int(code)) for code in colours]
-        return LabelMap(_places(codes, colours, np.arange(len(colours))), names)
-    reference = np.array([*LABEL_COLOURS.values()])
-    channels = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
-    distance = np.abs(channels[:, None] - reference).sum(-1)
+    found = np.unique(codes)
+    if len(found) <= _MOST_LABELS:
+        names = [_names_of_colour(int(code)) for code in found]
+        return LabelMap(_places(codes, found, np.arange(len(found))), names)
+    known = {_names_of_colour(_code(colour)): colour for colour in colours}
+    for name, colour in LABEL_COLOURS.items():
+        if all(_distance(colour, other) > _SAME for other in colours):
+            known[(name,)] = colour
+    channels = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1)
+    distance = np.abs(channels[:, None] - np.array([*known.values()])).sum(-1)
     present, nearest = np.unique(distance.argmin(-1), return_inverse=True)
-    named = [*LABEL_COLOURS]
-    return LabelMap(_places(codes, colours, nearest), [(named[number],) for number in present])
+    named = [*known]
+    return LabelMap(_places(codes, found, nearest), [named[number] for number in present])
+
+
+def _code(colour: tuple[int, int, int]) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
 
 
 def _places(

@@ -7,6 +7,7 @@ Natural Image Matting).
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -49,7 +50,10 @@ _WINDOW = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 
 
 def class_outlines(
-    segmentation: Segmentation | None, picture: Tensor, matte: bool
+    segmentation: Segmentation | None,
+    picture: Tensor,
+    matte: bool,
+    found_before: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> tuple[dict[str, Tensor], Tensor | None]:
     """The classes' masks, mattes if wanted, and where a pixel may show several of them.
 
@@ -57,6 +61,7 @@ def class_outlines(
         segmentation: of the picture; None has no classes.
         picture: (1, 3, H, W) in [0, 1].
         matte: whether outlines are mattes (`class_mattes`) or plain (`masks.class_masks`).
+        found_before: masks of other regions, (1, 1, H, W), whose outlines are like the classes'.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1]; and (1, 1, H, W), or None where masks are plain.
@@ -66,7 +71,7 @@ def class_outlines(
     if not matte:
         return class_masks(segmentation, picture), None
     found = class_mattes(segmentation, picture)
-    return found, mixed_pixels(found, picture)
+    return found, mixed_pixels({**found, **found_before}, picture)
 
 
 def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor]:
