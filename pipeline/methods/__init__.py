@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.engine.engine import Engine, Painting
+from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.work import Painting
 from pipeline.pictures.boxes import MULTIPLE, Box, surroundings
 from pipeline.pictures.layers import widened
 
