@@ -70,4 +70,5 @@ def composite(
             }
             for n in numbers
         },
+        stopped="; ".join(painting.stopped for painting in paintings.values() if painting.stopped),
     )

@@ -26,7 +26,7 @@ def test_a_failing_picture_stops_no_other(tmp_path: Path) -> None:
             raise ValueError("broken")
         done.append((source, folder.name))
 
-    failed = carry_out(["a.png", "b.png", "c.png"], tmp_path, work, lambda e: Failure(str(e)))
+    failed = carry_out(["a.png", "b.png", "c.png"], tmp_path, work, lambda _, e: Failure(str(e)))
     assert done == [("a.png", "a"), ("c.png", "c")]
     assert failed == {"b": Failure("broken")}
     assert failures.read(tmp_path / "b" / "failed.json") == Failure("broken")
