@@ -216,7 +216,6 @@ def _save(state: State, path: Path) -> None:
     tensors = {
         name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.tensors.items()
     }
-    path.write_bytes(b"")
     safetensors.torch.save_file(tensors, path, {"record": json.dumps(state.record)})
 
 

@@ -60,7 +60,7 @@ def safe_name(name: str) -> str:
     # Hidden files are nobody's results.
     found = re.sub(r"^\.+", "_", found)
     if not found or _DEVICES.fullmatch(found):
-        found = f"{found}_"
+        found = f"_{found}"
     while len(found.encode("utf-8", "surrogateescape")) > LONGEST:
         found = found[:-1]
     return found
