@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Settings
+from pipeline.engine.checkpoint import Keeper, NoKeeper
 from pipeline.engine.engine import Descent, Engine, Resources
 from pipeline.engine.objective import NEIGHBOURS, Objective
 from pipeline.errors import UserError
@@ -248,12 +249,15 @@ def _neighbour_layers(settings: Settings) -> tuple[str, ...] | None:
     return None if chosen is None else tuple(chosen)
 
 
-def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
+def engine(
+    settings: Settings, encoder: encoders.LoadedEncoder, keeper: Keeper | None = None
+) -> Engine:
     """The engine, with its losses and its way down.
 
     Args:
         settings: of the run.
         encoder: whose features the losses compare.
+        keeper: of its states; None: nothing is kept.
 
     Raises:
         UserError: not one weight for each style layer.
@@ -293,6 +297,7 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
     in_numbers = precision.choose(cast(Any, settings.precision), where)
     team = distributed.join(where)
     resources = Resources(settings.tile, cast(Any, settings.memory), settings.cuda_graph, team)
+    exact = functools.partial(precision.prepared, encoder.module, "float32")
     return Engine(
         precision.prepared(encoder.module, in_numbers),
         objective,
@@ -301,6 +306,9 @@ def engine(settings: Settings, encoder: encoders.LoadedEncoder) -> Engine:
         _targets,
         (encoder.source, chosen.pooling, chosen.padding, str(where), in_numbers),
         resources,
+        # Processes that share tiles would have to stop together.
+        NoKeeper() if keeper is None or team.size > 1 else keeper,
+        exact if in_numbers == "bfloat16" else None,
     )
 
 

@@ -18,6 +18,10 @@ class UserError(Exception):
     """
 
 
+class Stopped(UserError):
+    """A run has ended before its time, for a reason that is said; its result so far is written."""
+
+
 def describe(error: UserError | OSError, remedy: str = ANOTHER_FILE) -> str:
     """One line: what is wrong, and what to do.
 

@@ -33,6 +33,7 @@ class Painted:
         snapshots: number of iterations to the picture after them.
         extra: name to further pictures, such as stitch's ``style_canvas``.
         seconds: region to the time it took.
+        stopped: why it is not what was asked for; empty if it is.
     """
 
     picture: Tensor
@@ -40,6 +41,7 @@ class Painted:
     snapshots: dict[int, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    stopped: str = ""
 
 
 def rounds(regions: Sequence[Region], sequential: bool) -> list[list[Region]]:
@@ -105,6 +107,7 @@ def paint(
             }
             done.picture = blended(stylized.pictures)
         done.losses += stylized.curve
+        done.stopped = "; ".join(filter(None, (done.stopped, stylized.stopped)))
         done.extra = stylized.extra | done.extra
         for name, spent in stylized.seconds.items():
             done.seconds[name] += spent

@@ -2,8 +2,10 @@
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch import Tensor
 from pipeline import build
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.engine.progress import LossRow, Progress
+from pipeline.errors import Stopped
 from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
 from pipeline.methods import Region
@@ -27,7 +30,9 @@ from pipeline.regions.snap import snapped_masks
 from pipeline.request import Request
 from pipeline.results import loggers, write
 from pipeline.results import summary as summaries
-from pipeline.results.folder import all_or_nothing, check_folder, check_outputs
+from pipeline.results.checkpoints import Checkpoints, under_way
+from pipeline.results.failures import Failure
+from pipeline.results.folder import UNFINISHED, all_or_nothing
 from pipeline.results.result import Result
 from pipeline.results.terminal import Bar, print_outcome
 from pipeline.runtime import device, precision
@@ -43,7 +48,13 @@ from pipeline.styles import (
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    output: Path,
+    start: Path,
+    overrides: Sequence[str],
+    records: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Carry out one run of the command.
 
     Args:
@@ -51,31 +62,43 @@ def run(settings: Settings, output: Path, start: Path, overrides: Sequence[str])
         output: folder for the results.
         start: folder where the command was started; relative paths begin there.
         overrides: what the command line changed, for the record.
+        records: further files of the result, name to text.
 
     Returns:
         The summary, as written to ``summary.json``.
 
     Raises:
         UserError: the input cannot be used.
+        Stopped: the loss was not finite, or diverged; the last good picture has been written.
+        Interrupted: a signal has ended it; while painting, the result so far has been written.
 
-    Whatever is raised, nothing of this run's result is left.
+    Whatever else is raised, nothing of this run's result is left.
     """
-    check_folder(output)
-    check_outputs(build.request(settings).files(start), output)
-    clock = summaries.Clock()
-    with loggers.logger(settings.logger.name, output) as logger:
-        with Bar("stylize") as bar:
-            result = stylize(
-                settings, start, overrides=overrides, clock=clock, bar=bar, watch=logger.advance
-            )
-        with all_or_nothing(output) as files:
-            with clock.stage("write"):
-                write.save_result(result, files)
-                for steps, pictures in result.history().items():
-                    logger.show(pictures, steps)
-            clock.note(result.summary)
-            files.show(result.summary, logger.files)
-    print_outcome(result, settings.content, output, clock.seconds)
+    clock, files = summaries.Clock(), build.request(settings).files(start)
+    command = Failure(UNFINISHED, overrides=overrides, settings=asdict(settings))
+    with under_way(output, files, command, settings.checkpoint, settings.resume) as kept:
+        with loggers.logger(settings.logger.name, output) as logger:
+            with Bar("stylize") as bar:
+                result = stylize(
+                    settings,
+                    start,
+                    overrides=overrides,
+                    clock=clock,
+                    bar=bar,
+                    watch=logger.advance,
+                    kept=kept,
+                )
+            with all_or_nothing(output) as results:
+                with clock.stage("write"):
+                    write.save_result(result, results)
+                    write.save_texts(records, results)
+                    for steps, pictures in result.history().items():
+                        logger.show(pictures, steps)
+                clock.note(result.summary)
+                results.show(result.summary, logger.files)
+        print_outcome(result, settings.content, output, clock.seconds)
+    if stopped := result.summary.get("stopped"):
+        raise Stopped(f"{stopped}; the last good picture is in {output}")
     return result.summary
 
 
@@ -88,6 +111,7 @@ def stylize(
     clock: summaries.Clock | None = None,
     bar: Bar | None = None,
     watch: Progress = lambda row: None,
+    kept: Checkpoints | None = None,
 ) -> Result:
     """The story but for its end: read -> segment -> mask -> stylize -> blend.
 
@@ -99,6 +123,7 @@ def stylize(
         clock: where the seconds by stage go.
         bar: shows the progress.
         watch: called with each iteration's losses.
+        kept: states to go on from.
 
     Raises:
         UserError: the input cannot be used.
@@ -131,7 +156,12 @@ def stylize(
     encoder = build.load_encoder(settings, where, start) if styles else None
     used = {"segmenter": network, "encoder": encoder}
     summary = summaries.describe_run(
-        settings.content, settings.method.name, fingerprint(settings), where, overrides
+        settings.content,
+        settings.method.name,
+        fingerprint(settings),
+        summaries.describe_inputs(asked.files(start)),
+        where,
+        overrides,
     )
     summary |= summaries.describe_networks({part: n.source for part, n in used.items() if n})
     summary["size"] = [content.shape[3], content.shape[2]]
@@ -157,7 +187,11 @@ def stylize(
             if bar is not None:
                 bar.advance(row)
 
-        result = _paint(settings, result, regions, encoder, inputs, clock, bar, advance, mixed)
+        if kept is not None:
+            kept.expect(summary)
+        result = _paint(
+            settings, result, regions, encoder, inputs, clock, bar, advance, mixed, kept
+        )
     summary["peak_memory_mib"] = round(summaries.peak_memory(where) / 2**20)
     clock.note(summary)
     return result
@@ -197,6 +231,7 @@ def _paint(
     bar: Bar | None,
     progress: Progress,
     mixed: Tensor | None,
+    kept: Checkpoints | None,
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
@@ -208,7 +243,7 @@ def _paint(
 
     with precision.tf32(settings.precision == "tf32"):
         with clock.stage("stylize"):
-            engine = build.engine(settings, encoder)
+            engine = build.engine(settings, encoder, kept)
         painted = paint(
             result.content,
             turns,
@@ -225,5 +260,8 @@ def _paint(
     for entry in result.summary["regions"]:
         entry |= described.get(entry["name"], {})
     result.summary["iterations"] = len(painted.losses)
+    interrupted = "" if kept is None else kept.conclude()
+    if stopped := interrupted or painted.stopped:
+        result.summary["stopped"] = stopped
     pictures = {region.name: [style.picture for style in region.styles] for region in regions}
     return result.with_painted(painted, pictures)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.compare.callback import FILES
 from pipeline.results.failures import Failure, record
+from pipeline.results.file_names import file_names
 
 log = logging.getLogger(__name__)
 
@@ -15,30 +16,29 @@ Work = Callable[[str, Path], None]
 
 
 def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
-    """A folder in ``output`` for each picture: its name without the ending.
+    """A folder in ``output`` for each picture: its name without the ending, made safe.
 
-    Of pictures with the same name, the second one's ends in ``-2``, and so on.
+    Of pictures with the same name, the second one's ends in ``-2``, and so on (`file_names`).
 
     Args:
         sources: the pictures' paths, in an order that stays the same from run to run.
         output: folder for all of them.
     """
+    # Files of the comparison lie beside the folders.
+    taken = {*FILES}
     found: dict[str, Path] = {}
-    # Files of the comparison lie beside the folders. Some disks make no difference between a and A.
-    taken = {name.casefold() for name in FILES}
     for source in sources:
-        stem = Path(source).stem
-        name, number = stem, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
+        (name,) = file_names([Path(source).stem], taken).values()
+        taken.add(name)
         found[source] = output / name
     return found
 
 
 def carry_out(
-    sources: Sequence[str], output: Path, work: Work, explain: Callable[[Exception], Failure]
+    sources: Sequence[str],
+    output: Path,
+    work: Work,
+    explain: Callable[[str, Exception], Failure],
 ) -> dict[str, Failure]:
     """Carry out one run a picture.
 
@@ -46,7 +46,7 @@ def carry_out(
         sources: the pictures' paths.
         output: folder for all of them.
         work: carries out one.
-        explain: what to say of an error.
+        explain: what to say of a picture's error.
 
     Returns:
         What has failed, by the name of the picture's folder; ``failed.json`` there says so, too.
@@ -57,7 +57,7 @@ def carry_out(
         try:
             work(source, folder)
         except Exception as error:
-            failed[folder.name] = explain(error)
+            failed[folder.name] = explain(source, error)
             log.info("failed: %s", failed[folder.name].message)
             record(folder, failed[folder.name])
     return failed

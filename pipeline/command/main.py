@@ -5,7 +5,9 @@ Whatever only the user can put right ends in one line on stderr and exit status 
 
 import atexit
 import os
+import shlex
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -16,15 +18,18 @@ from pipeline.command.overrides import is_sweep, plain_override
 from pipeline.command.task import start
 from pipeline.config.compose import register
 from pipeline.errors import fail
+from pipeline.results.folder import has_begun
 from pipeline.runtime import distributed, threads
+from pipeline.runtime.interruption import raise_on_sigterm
 
 
 def main() -> None:
     """Run the command with the process's arguments.
 
-    Exits with 0, 1 (a defect), 2 (the user can put it right) or 130 (Ctrl-C).
+    Exits with 0, 1 (a defect), 2 (the user can put it right) 130 (Ctrl-C) or 143 (SIGTERM).
     """
     threads.choose_waiting()
+    raise_on_sigterm()
     register()
     # Hydra would print errors its own way and exit with 1; so they come here instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -37,9 +42,10 @@ def main() -> None:
     with failures.collecting() as outcome:
         try:
             start()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            failures.clear_up()
             print(f"interrupted; {_how_to_go_on(outcome)}", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(128 + getattr(error, "number", signal.SIGINT))
         except Exception as error:
             line = message(error)
             if line is None:
@@ -65,9 +71,16 @@ def _follow() -> None:
 
 def _how_to_go_on(outcome: Outcome) -> str:
     """What to do after Ctrl-C."""
-    if outcome.sweep is None:
+    if outcome.sweep is not None:
+        return f"the same command with hydra.sweep.dir={outcome.sweep} resume=true goes on"
+    folder = outcome.folder
+    if folder is None or not has_begun(folder):
         return "no result was written"
-    return f"the same command with hydra.sweep.dir={outcome.sweep} resume=true goes on"
+    shown = shlex.quote(os.path.relpath(folder))
+    return (
+        f"what is done is in {shown}; "
+        f"the same command with hydra.run.dir={shown} resume=true goes on"
+    )
 
 
 def _end(outcome: Outcome) -> None:

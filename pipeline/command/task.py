@@ -5,12 +5,11 @@ its folder (`failures.Collect` reads it); a single run reports what failed.
 """
 
 import dataclasses
-import functools
 import logging
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -26,11 +25,10 @@ from pipeline.config.compose import CONF, refuse_unknown
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.errors import UserError
 from pipeline.results.failures import Failure, record
-from pipeline.results.folder import check_folder, clear
+from pipeline.results.folder import RECORDS, check_folder, clear
+from pipeline.results.lock import locked
 from pipeline.runtime import distributed
 
-#: What Hydra puts in a run's folder before the run starts.
-_HYDRA_FILES = {".hydra", "pipeline.log"}
 log = logging.getLogger(__name__)
 
 
@@ -51,15 +49,15 @@ def task(configuration: DictConfig) -> None:
         why = failure(error, configuration.size)
         if sweep:
             # The other runs go on all the same.
-            record(output, why)
+            record(output, _named(why, configuration, HydraConfig.get().overrides.task))
             return
-        _remove_if_empty(output)
+        failures.clear_up()
         if why.traceback:
             raise
         # Raised through Hydra it would be announced by lines of Hydra's own.
         failures.report({"": why})
     except BaseException:
-        _remove_if_empty(output)
+        failures.clear_up()
         raise
     else:
         if not sweep:
@@ -78,9 +76,18 @@ def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[
     began_in, overrides = Path(get_original_cwd()), list(HydraConfig.get().overrides.task)
     sources = read.content_files(settings.content, began_in)
     if sources is None:
-        _paint_one(settings, output, began_in, overrides)
+        _paint_one(settings, output, began_in, overrides, configuration)
         return {}
     check_folder(output)
+    with locked(output):
+        return _paint_all(settings, configuration, output, sources)
+
+
+def _paint_all(
+    settings: Settings, configuration: DictConfig, output: Path, sources: Sequence[str]
+) -> dict[str, Failure]:
+    """Paint many pictures, each in a folder of its own; what failed of these, by name."""
+    began_in, overrides = Path(get_original_cwd()), list(HydraConfig.get().overrides.task)
     reports = {os.path.realpath(output / name) for name in FILES}
     for source in sources:
         if os.path.realpath(began_in / source) in reports:
@@ -90,13 +97,20 @@ def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[
             )
     clear(output)
 
-    def paint(source: str, folder: Path) -> None:
+    def of_one(source: str) -> tuple[list[str], DictConfig]:
         words = batch.overrides_of_one(overrides, f"content={literal(source)}")
-        values = OmegaConf.merge(configuration, {"content": path_text(source), "resume": False})
+        return words, _merged(configuration, {"content": path_text(source), "resume": False})
+
+    def paint(source: str, folder: Path) -> None:
+        words, values = of_one(source)
         one = dataclasses.replace(settings, content=source)
         _paint_one(one, folder, began_in, words, values)
 
-    failed = batch.carry_out(sources, output, paint, functools.partial(failure, size=settings.size))
+    def explain(source: str, error: Exception) -> Failure:
+        words, values = of_one(source)
+        return _named(failure(error, settings.size), values, words)
+
+    failed = batch.carry_out(sources, output, paint, explain)
     if "report" in HydraConfig.get().callbacks:
         write_report(output)
     return failed
@@ -107,42 +121,46 @@ def _paint_one(
     output: Path,
     began_in: Path,
     overrides: Sequence[str],
-    configuration: object = None,
+    configuration: DictConfig,
 ) -> None:
     """One picture's run, unless it is to be left as it is.
 
     Args:
         settings, output, overrides: as `run.run`.
         began_in: folder where the command was started.
-        configuration: to be recorded, where Hydra has not done so.
+        configuration: to be recorded.
     """
-    from pipeline.results.summary import is_finished
+    from pipeline import build
+    from pipeline.results.summary import describe_inputs, is_finished
     from pipeline.run import run
 
     if settings.resume and distributed.size() > 1:
         raise UserError("resume=true is for one process; leave out torchrun")
-    if settings.resume and is_finished(output, fingerprint(settings)):
-        log.info("%s is finished already", output)
-        return
-    if configuration is not None:
-        folder = output / ".hydra"
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(configuration, folder / "config.yaml")
-        OmegaConf.save(OmegaConf.create([*overrides]), folder / "overrides.yaml")
-    run(settings, output, began_in, overrides)
+    if settings.resume:
+        inputs = describe_inputs(build.request(settings).files(began_in))
+        if is_finished(output, fingerprint(settings), inputs):
+            log.info("%s is finished already", output)
+            return
+    texts = [OmegaConf.to_yaml(configuration), *map(OmegaConf.to_yaml, (_of_hydra(), [*overrides]))]
+    run(settings, output, began_in, overrides, dict(zip(RECORDS, texts, strict=True)))
 
 
-def _remove_if_empty(output: Path) -> None:
-    """Take away what Hydra left of a run that did not start, unless results are there, too."""
-    if not output.is_dir() or not {entry.name for entry in output.iterdir()} <= _HYDRA_FILES:
-        return
-    logging.shutdown()
-    shutil.rmtree(output / ".hydra", ignore_errors=True)
-    (output / "pipeline.log").unlink(missing_ok=True)
-    here = Path.cwd()
-    # The day's folder, too, if this was its first run; never the one the command started in.
-    for folder in (output, output.parent):
-        inside = folder == output or (here in folder.parents and folder.name != "outputs")
-        if folder == here or folder in here.parents or not inside or any(folder.iterdir()):
-            break
-        folder.rmdir()
+def _of_hydra() -> DictConfig:
+    """Hydra's own configuration of this run."""
+    found = HydraConfig.instance().cfg
+    assert isinstance(found, DictConfig)
+    return OmegaConf.masked_copy(found, ["hydra"])
+
+
+def _merged(configuration: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
+    merged = OmegaConf.merge(configuration, changes)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _named(why: Failure, configuration: DictConfig, overrides: Sequence[str]) -> Failure:
+    """A failure with the run that it is of, for those who compare runs."""
+    settings = OmegaConf.to_container(configuration, resolve=False, enum_to_str=True)
+    assert isinstance(settings, dict)
+    named = {str(key): value for key, value in settings.items()}
+    return dataclasses.replace(why, overrides=[*map(str, overrides)], settings=named)

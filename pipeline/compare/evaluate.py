@@ -58,7 +58,8 @@ def evaluate(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, float]:
 def _picture_measures(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, float]:
     content = _read(run.folder / "content.png")
     result = _read(run.folder / "result.png")
-    masks = {name: _read_mask(run.folder / "masks" / f"{name}.png") for name in run.styled}
+    files = {name: run.file_of(name) for name in run.styled}
+    masks = {name: _read_mask(run.folder / "masks" / f"{files[name]}.png") for name in files}
     for name, array in {"result.png": result, **masks}.items():
         if array.shape[:2] != content.shape[:2]:
             raise UserError(f"{run.folder}: {name} has another size than content.png")
@@ -88,7 +89,8 @@ def _picture_measures(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, fl
         _layer_masks(encoder, styled, scale, content_layers),
     )
     styles = {
-        name: [style_grams(file) for file in _style_files(run.folder, name)] for name in masks
+        name: [style_grams(file) for file in _style_files(run.folder, files[name])]
+        for name in masks
     }
     for name, mask in masks.items():
         seen = drop_vanishing(_layer_masks(encoder, mask, scale, layers), name, warn=False)
@@ -112,11 +114,11 @@ def _layer_masks(
     return {layer: layer_mask(whole, encoder.module.windows(layer)) for layer in layers}
 
 
-def _style_files(folder: Path, region: str) -> list[Path]:
-    """``styles/REGION.png``, ``styles/REGION-2.png`` and so on, as far as there are any."""
-    files = [folder / "styles" / f"{region}.png"]
+def _style_files(folder: Path, file: str) -> list[Path]:
+    """``styles/FILE.png``, ``styles/FILE-2.png`` and so on, as far as there are any."""
+    files = [folder / "styles" / f"{file}.png"]
     while files[-1].exists():
-        files.append(folder / "styles" / f"{region}-{len(files) + 1}.png")
+        files.append(folder / "styles" / f"{file}-{len(files) + 1}.png")
     return files[:-1]
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from pipeline.compare.callback import FILES
 from pipeline.compare.columns import Comparison, compare
 from pipeline.compare.runs import Run, find_runs
 from pipeline.errors import UserError
 from pipeline.results.folder import check_folder
+
+#: By what the files of an earlier report are known.
+_MARKS = {"results.csv": "run,status,", "report.html": " compared</title>"}
 
 
 def report(folders: Sequence[Path], output: Path) -> Comparison:
@@ -25,21 +29,54 @@ def report(folders: Sequence[Path], output: Path) -> Comparison:
         The comparison, as written.
 
     Raises:
-        UserError: no runs there, or the output folder cannot be written to.
+        UserError: no runs there, the output folder cannot be written to, or somebody else's files
+            are in the way.
     """
     runs = find_runs(folders)
     # torch takes seconds to import; a wrong folder has been answered by now.
     from pipeline.compare import page, sheet, table
 
     check_folder(output)
+    _refuse_foreign(output)
     runs, measured = _evaluate(runs)
     comparison = compare(runs, measured)
-    table.save_results(comparison, output / "results.csv")
-    sheet.save_sheet(comparison, output / "contact_sheet.png")
-    page.save_page(comparison, output / "report.html")
+    writers = {
+        "results.csv": table.save_results,
+        "contact_sheet.png": sheet.save_sheet,
+        "report.html": page.save_page,
+    }
+    for name, save in writers.items():
+        # Under another name first, so that no half-written one is ever seen.
+        draft = output / f".partial-{name}"
+        try:
+            save(comparison, draft)
+            draft.replace(output / name)
+        finally:
+            draft.unlink(missing_ok=True)
     table.print_results(comparison)
     print(output.resolve() / "report.html")
     return comparison
+
+
+def _refuse_foreign(output: Path) -> None:
+    """Somebody else's files of the names that a report has are not written over."""
+    own = {name for name, mark in _MARKS.items() if _begins_with(output / name, mark)}
+    if own:
+        own.add("contact_sheet.png")
+    for name in FILES:
+        if name not in own and (output / name).exists():
+            raise UserError(
+                f"{output / name} is there already and is no report's; choose another folder"
+            )
+
+
+def _begins_with(path: Path, mark: str) -> bool:
+    """Whether there is a text, with a mark in its first lines."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return mark in file.read(20_000)
+    except OSError:
+        return False
 
 
 def _evaluate(runs: Sequence[Run]) -> tuple[list[Run], list[dict[str, float]]]:

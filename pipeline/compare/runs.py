@@ -16,12 +16,13 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from pipeline.errors import UserError
+from pipeline.results.failures import BEGUN, FILE, Failure, read
+from pipeline.results.file_names import safe_name
+from pipeline.results.folder import STATE, UNFINISHED
 
 Value = str | int | float
 #: finished: has painted; regions: has only shown the regions, for want of a style.
 Status = Literal["finished", "regions", "failed"]
-
-_UNFINISHED = "it did not finish: there is no summary.json"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class Run:
         entries = self.summary.get("regions", [])
         return [str(entry["name"]) for entry in entries if "style" in entry]
 
+    def file_of(self, region: str) -> str:
+        """What a region's files are called, without their ending; its name, if that will do."""
+        entries = self.summary.get("regions", [])
+        known = {entry["name"]: str(entry.get("file", region)) for entry in entries}
+        return safe_name(known.get(region, region))
+
     @property
     def command(self) -> str:
         """The shell command that makes this run again, from the folder it was started in."""
@@ -93,10 +100,15 @@ def read_run(folder: Path, name: str) -> Run:
     try:
         settings = flatten(_yaml(folder / ".hydra" / "config.yaml") or {})
         overrides = [str(word) for word in _yaml(folder / ".hydra" / "overrides.yaml") or []]
-        message = _failure(folder)
-        if message:
-            return Run(name, folder, "failed", message, settings, overrides)
+        failed = _failure(folder)
+        if failed is not None:
+            # What has failed may have had other settings than an earlier result beside it.
+            settings = flatten(failed.settings) if failed.settings else settings
+            overrides = [*failed.overrides] or overrides
+            return Run(name, folder, "failed", failed.message, settings, overrides)
         summary = json.loads((folder / "summary.json").read_text())
+        if summary.get("stopped"):
+            return Run(name, folder, "failed", str(summary["stopped"]), settings, overrides)
         overrides = overrides or [str(word) for word in summary.get("overrides", [])]
         painted = any("style" in entry for entry in summary["regions"])
         return Run(
@@ -142,11 +154,13 @@ def _yaml(path: Path) -> Any:
     return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
 
 
-def _failure(folder: Path) -> str:
-    record = folder / "failed.json"
+def _failure(folder: Path) -> Failure | None:
+    record, begun = folder / FILE, folder / STATE / BEGUN
     if record.exists():
-        return str(json.loads(record.read_text())["message"])
-    return "" if (folder / "summary.json").exists() else _UNFINISHED
+        return read(record)
+    if (folder / "summary.json").exists():
+        return None
+    return read(begun) if begun.exists() else Failure(UNFINISHED)
 
 
 def _read_curve(path: Path) -> list[Point]:
@@ -164,8 +178,9 @@ def _runs_in(folder: Path) -> list[Path]:
     if any((folder / name).exists() for name in ("summary.json", "failed.json")):
         return [folder]
     below = [run for inner in _folders(folder) for run in _runs_in(inner)]
-    # Hydra makes its folder before the run starts; with nothing else it did not finish.
-    return below or ([folder] if (folder / ".hydra").exists() else [])
+    # With nothing else than these it did not finish.
+    begun = any((folder / name).exists() for name in (".hydra", STATE))
+    return below or ([folder] if begun else [])
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ LARGEST_SIZE = 16384
 #: Segmenters of Hugging Face's hub, which `SegmenterSettings.model` is for.
 OPEN_SEGMENTERS = ("oneformer", "eomt", "open")
 #: Settings that no picture shows.
-_UNSEEN = ("logger", "resume")
+_UNSEEN = ("checkpoint", "logger", "resume")
 
 # Made from lists, as "global" is no name in Python and names are to equal values: Hydra reads an
 # enumeration's names, all else its values.
@@ -207,8 +207,11 @@ class Settings:
     method: MethodSettings = field(default_factory=MethodSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    # Whether a finished run with the same settings in the same folder is left as it is.
+    # Whether a run in the same folder with the same settings goes on; one that has finished is left
+    # as it is.
     resume: bool = False
+    # Seconds between two states that are kept to go on from; 0: after every iteration.
+    checkpoint: float = field(default=60.0, metadata=within(0, 1e6))
     logger: LoggerSettings = field(default_factory=LoggerSettings)
     # The name of the preset that was chosen, for the record.
     preset: str = "default"

@@ -4,7 +4,7 @@ import functools
 import logging
 import math
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.engine import losses
 from pipeline.engine.budget import Memory, affordable_history, choose_tiling, smaller
+from pipeline.engine.checkpoint import Keeper, NoKeeper, State
 from pipeline.engine.evaluation import (
     Comparison,
     Evaluate,
@@ -27,9 +28,18 @@ from pipeline.engine.progress import LossRow, Progress
 from pipeline.engine.targets import TargetMaker, area
 from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import Tiling
+from pipeline.engine.work import (
+    PATIENCE,
+    Descending,
+    Diverged,
+    Painting,
+    Scale,
+    Watch,
+    Work,
+    state_of,
+)
 from pipeline.errors import UserError
 from pipeline.networks.pyramid import Layer, PyramidEncoder
-from pipeline.pictures.resize import resize
 from pipeline.runtime.cache import Store, forget_all
 from pipeline.runtime.cuda_graph import Arrivals, RecordedStep
 from pipeline.runtime.distributed import ALONE, Team
@@ -43,8 +53,8 @@ LARGEST_TOGETHER = 200**2
 SEARCHES = 4
 #: Iterations between two searches at least: after each the optimizer has to find its pace again.
 BETWEEN_SEARCHES = 8
-#: Iterations over which `Descent.tolerance` looks for progress.
-PATIENCE = 10
+#: What steps are multiplied by where a descent diverges, one after the other.
+SMALLER_STEPS = (0.1, 0.01)
 
 
 @dataclass(frozen=True)
@@ -71,21 +81,6 @@ class Descent:
     history: int = 10
     tolerance: float = 0.0
     snapshots: Collection[int] = ()
-
-
-@dataclass(frozen=True)
-class Painting:
-    """What the engine made.
-
-    Attributes:
-        picture: (1, 3, H, W) in [0, 1].
-        curve: how its loss fell.
-        snapshots: number of iterations to the picture after them, as ``picture``.
-    """
-
-    picture: Tensor
-    curve: list[LossRow]
-    snapshots: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,6 +113,8 @@ class Engine:
         targets: where targets are kept for other engines and pictures; None keeps none.
         identity: what tells the encoder from the others whose targets are kept there.
         resources: with what the arithmetic is done.
+        keeper: is handed the state now and then, and may stop the descents.
+        exact: makes the encoder in float32, where ``encoder`` computes in fewer digits.
     """
 
     encoder: PyramidEncoder
@@ -127,6 +124,8 @@ class Engine:
     targets: Store | None = None
     identity: Hashable = None
     resources: Resources = Resources()
+    keeper: Keeper = field(default_factory=NoKeeper)
+    exact: Callable[[], PyramidEncoder] | None = None
     _weights: dict[Layer, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -149,7 +148,8 @@ class Engine:
             progress: called with each iteration's losses.
 
         Returns:
-            The painted picture, in [0, 1], equal to the content where the mask is 0.
+            The painted picture, in [0, 1], equal to the content where the mask is 0. Where the loss
+            is not finite, or diverges whatever the steps: the last good picture, and why.
         """
         return self.paint_together([job], progress)[0]
 
@@ -173,14 +173,34 @@ class Engine:
         sizes = {job.size for job in jobs}
         if len(sizes) != 1:
             raise ValueError(f"pictures painted together have one size, not {sorted(sizes)}")
-        works = [_Work(job, job.beginning) for job in jobs]
+        works = [Work(job, job.beginning) for job in jobs]
+        state, first = self._resumed(works, self.keeper.begin(), progress)
         # A scale of fewer iterations would do no more than blur the picture.
         asked = self.descent.scales
         wanted = scales(max(jobs[0].size)) if asked == "auto" else asked
         found = factors(jobs[0].size, max(1, min(wanted, self.descent.iterations // 5)))
-        for factor, iterations in zip(found, self._shares(len(found)), strict=True):
-            self._paint_scale(works, factor, iterations, progress)
-        return [Painting(work.painted, work.curve, work.snapshots) for work in works]
+        shares = self._shares(len(found))
+        for number in range(first, len(found)):
+            if self.keeper.stopping:
+                break
+            scale = Scale(number, found[number], shares[number])
+            self._paint_scale(works, scale, state, progress)
+            state = None
+        if not self.keeper.stopping and self.keeper.is_due():
+            self.keeper.keep(state_of(works, len(found)))
+        return [work.painting() for work in works]
+
+    def _resumed(
+        self, works: Sequence[Work], state: State | None, progress: Progress
+    ) -> tuple[State | None, int]:
+        """Bring works to where an earlier process has left them; the state, and its scale."""
+        if state is None or state.record["sizes"] != [[*work.job.size] for work in works]:
+            return None, 0
+        for number, work in enumerate(works):
+            work.take(state, number)
+            for row in work.curve:
+                progress(row)
+        return state, int(state.record["scale"])
 
     @torch.no_grad()
     def style_distance(self, picture: Tensor, guide: Guide) -> float:
@@ -245,21 +265,42 @@ class Engine:
         )
 
     def _paint_scale(
-        self, works: Sequence["_Work"], factor: int, iterations: int, progress: Progress
+        self,
+        works: Sequence[Work],
+        scale: Scale,
+        state: State | None,
+        progress: Progress,
     ) -> None:
-        """Descend at one scale: together where that is faster and the memory does, else in turn."""
-        jobs = [work.job.at_scale(factor, work.painted) for work in works]
-        scale = _Scale(jobs, factor, iterations)
-        if len(works) > 1:
-            tiling = self._tiling(jobs[0].content, len(works))
-            if self._is_faster_together(jobs[0], tiling) and self._fits(
-                works, scale, tiling, progress
-            ):
-                return
-        for work, job in zip(works, jobs, strict=True):
-            self._paint_alone(work, _Scale([job], factor, iterations), progress)
+        """Descend at one scale: together where that is faster and the memory does, else in turn.
 
-    def _is_faster_together(self, job: Job, tiling: Tiling) -> bool:
+        Args:
+            works: to be brought on.
+            scale: of them.
+            state: to go on from, within this scale.
+            progress: called with each iteration's losses.
+        """
+        active = [*range(len(works))] if state is None else [*state.record["active"]]
+        if len(active) > 1:
+            descent = Descending(works, active, scale, state)
+            tiling = self._tiling(descent.jobs[0].content, len(works))
+            try:
+                if self._is_faster_together(descent, tiling) and self._fits(
+                    descent, tiling, progress
+                ):
+                    return
+            except Diverged:
+                pass  # Each by itself is begun anew, one of them more carefully.
+            descent.begin_anew()
+            state, active = None, [0]
+        # Those before the active one have been brought to this scale's end already.
+        for number in range(active[0], len(works)):
+            own = state if number == active[0] else None
+            self._paint_alone(Descending(works, [number], scale, own), progress)
+            if self.keeper.stopping:
+                return
+
+    def _is_faster_together(self, descent: Descending, tiling: Tiling) -> bool:
+        job = descent.jobs[0]
         small = math.prod(job.size) <= LARGEST_TOGETHER
         return (
             tiling.side is None
@@ -267,32 +308,65 @@ class Engine:
             and (small or job.content.device.type != "cpu")
             # With a tolerance each ends when its own loss has stalled.
             and not self.descent.tolerance
+            and not any(work.stopped for work in descent.works)
         )
 
-    def _paint_alone(self, work: "_Work", scale: "_Scale", progress: Progress) -> None:
+    def _paint_alone(self, descent: Descending, progress: Progress) -> None:
+        """Descend with one picture; where that diverges, more carefully (`_attempts`)."""
+        (work,), (job,) = descent.works, descent.jobs
+        if work.stopped:
+            return
+        while True:
+            engine = self._attempt(descent.attempt)
+            assert engine is not None
+            try:
+                engine._descend_in_memory(descent, progress)
+                return
+            except Diverged as error:
+                following = self._attempt(descent.attempt + 1)
+                if following is None or (error.at_start and engine.exact is None):
+                    log.warning("%s; what was painted before is kept", error)
+                    best = job.beginning if descent.best is None else descent.best
+                    work.painted = job.content + job.mask * (best - job.content)
+                    work.stopped = str(error)
+                    return
+                descent.begin_anew()
+                descent.attempt += 1
+                how = "with smaller steps" if engine.exact is None else "in float32"
+                log.warning("%s; once more %s", error, how)
+
+    def _attempt(self, number: int) -> "Engine | None":
+        """The engine of a descent's first attempt, of the second, ...; None: there are no more."""
+        if number == 0:
+            return self
+        if self.exact is not None:
+            own, exact = (self.identity, "float32"), self.exact()
+            return replace(self, encoder=exact, identity=own, exact=None)._attempt(number - 1)
+        if number > len(SMALLER_STEPS):
+            return None
+        rate = SMALLER_STEPS[number - 1] * self.descent.learning_rate
+        return replace(self, descent=replace(self.descent, learning_rate=rate))
+
+    def _descend_in_memory(self, descent: Descending, progress: Progress) -> None:
         """Descend with one picture; where the memory does not do, in smaller and smaller tiles."""
-        (job,) = scale.jobs
+        (job,) = descent.jobs
         tiling = self._tiling(job.content)
-        while not self._fits([work], scale, tiling, progress):
+        while not self._fits(descent, tiling, progress):
             tiling = self._smaller(tiling, *job.size)
 
-    def _fits(
-        self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
-    ) -> bool:
+    def _fits(self, descent: Descending, tiling: Tiling, progress: Progress) -> bool:
         """Descend; whether the memory was enough. If not, nothing has happened."""
-        done = [len(work.curve) for work in works]
         try:
-            self._descend(works, scale, tiling, progress)
+            self._descend(descent, tiling, progress)
         except (RuntimeError, MemoryError) as error:
             # Processes that share tiles have to agree on them.
             if not is_out_of_memory(error) or self.resources.team.size > 1:
                 raise
         else:
             return True
-        for work, before in zip(works, done, strict=True):
-            del work.curve[before:]
+        descent.begin_anew()
         forget_all()
-        if scale.jobs[0].content.device.type == "cuda":
+        if descent.jobs[0].content.device.type == "cuda":
             torch.cuda.empty_cache()
         return False
 
@@ -313,8 +387,8 @@ class Engine:
 
     def _evaluation(
         self, jobs: Sequence[Job], painted: Tensor, tiling: Tiling, warn: bool
-    ) -> tuple[Evaluate, Callable[[], None]]:
-        """How to evaluate the pictures, and how to look for their neighbours anew."""
+    ) -> tuple[Evaluate, Callable[[], None], list[Tensor]]:
+        """How to evaluate the pictures, how to look for their neighbours anew, and these."""
         content, mask = _batch([job.content for job in jobs]), _batch([job.mask for job in jobs])
         targets, kept = self._maker(tiling).make(content, [job.guides for job in jobs], warn)
         comparison = Comparison(
@@ -322,21 +396,46 @@ class Engine:
         )
         look_again = functools.partial(find_neighbours, comparison, painted, tiling.side)
         look_again()
+        chosen = [
+            one.chosen
+            for found in targets
+            for target in found
+            for candidates in target.candidates.values()
+            for one in candidates
+        ]
         if tiling.side is None and self.resources.team.size == 1:
-            return whole_evaluation(comparison, painted), look_again
-        return tiled_evaluation(comparison, painted, tiling, self.resources.team), look_again
+            return whole_evaluation(comparison, painted), look_again, chosen
+        evaluate = tiled_evaluation(comparison, painted, tiling, self.resources.team)
+        return evaluate, look_again, chosen
 
-    def _descend(
-        self, works: Sequence["_Work"], scale: "_Scale", tiling: Tiling, progress: Progress
-    ) -> None:
-        have, jobs = self.resources, scale.jobs
+    def _descend(self, descent: Descending, tiling: Tiling, progress: Progress) -> None:
+        """Bring works down at one scale.
+
+        Raises:
+            Diverged: the loss is not finite, or far above that of the start.
+        """
+        have, jobs, works, scale = self.resources, descent.jobs, descent.works, descent.scale
         painted = _batch([job.beginning for job in jobs]).clone(
             memory_format=torch.contiguous_format
         )
-        evaluate, look_again = self._evaluation(jobs, painted, tiling, warn=scale.factor == 1)
+        evaluate, look_again, chosen = self._evaluation(
+            jobs, painted, tiling, warn=scale.factor == 1
+        )
         optimizer = self._optimizer(painted)
+        descent.restore(painted, optimizer, chosen)
         values = painted.new_zeros(len(jobs), 4)
-        done = [len(work.curve) for work in works]
+        watches = [
+            Watch(work, start, optimizer.recovers)
+            for work, start in zip(works, descent.starts, strict=True)
+        ]
+
+        def look() -> None:
+            try:
+                for watch in watches:
+                    watch.look()
+            except Diverged:
+                descent.best = optimizer.best.finite()
+                raise
 
         def advance() -> None:
             terms, gradient = evaluate(painted)
@@ -344,8 +443,8 @@ class Engine:
             optimizer.step(terms[:, 0], gradient)
 
         def arrived(found: list[list[float]]) -> None:
-            for work, before, terms in zip(works, done, found, strict=True):
-                number = len(work.curve) - before
+            for work, start, terms in zip(works, descent.starts, found, strict=True):
+                number = len(work.curve) - start
                 work.curve.append(LossRow(work.job.stage, scale.factor, number, *terms))
                 progress(work.curve[-1])
 
@@ -354,20 +453,27 @@ class Engine:
         arrivals = Arrivals(values, arrived)
         count = max(1, min(SEARCHES, scale.iterations // BETWEEN_SEARCHES))
         searches = {scale.iterations * n // count for n in range(1, count)}
-        for iteration in range(scale.iterations):
+        for iteration in range(descent.done, scale.iterations):
             if iteration in searches and self.objective.takes_neighbours:
                 look_again()
                 optimizer.turn()
             step()
             arrivals.take()
-            for k, (work, before) in enumerate(zip(works, done, strict=True)):
-                if before + iteration + 1 in self.descent.snapshots:
-                    work.keep(painted[k : k + 1], before + iteration + 1)
+            for k, (work, start) in enumerate(zip(works, descent.starts, strict=True)):
+                if start + iteration + 1 in self.descent.snapshots:
+                    work.keep(painted[k : k + 1], start + iteration + 1)
+            look()
             if self.descent.tolerance:
                 arrivals.finish()
-                if self._stalled([row.total for row in works[0].curve[done[0] :]]):
+                if self._stalled([row.total for row in works[0].curve[descent.starts[0] :]]):
                     break
+            if self.keeper.is_due():
+                arrivals.finish()
+                self.keeper.keep(descent.state_after(iteration + 1, painted, optimizer, chosen))
+            if self.keeper.stopping:
+                break
         arrivals.finish()
+        look()
         # A recording holds the memory of an evaluation.
         del step
         # Where the last step led has not been evaluated yet.
@@ -394,43 +500,6 @@ class Engine:
         if self.resources.team.size == 1:
             history = affordable_history(history, painted)
         return PictureLBFGS(painted, plan.learning_rate, history)
-
-
-@dataclass
-class _Work:
-    """A job on its way.
-
-    Attributes:
-        job: at full size.
-        painted: (1, 3, h, w) in [0, 1], what the scales so far have made of it.
-        curve, snapshots: as `Painting`.
-    """
-
-    job: Job
-    painted: Tensor
-    curve: list[LossRow] = field(default_factory=list)
-    snapshots: dict[int, Tensor] = field(default_factory=dict)
-
-    def keep(self, shown: Tensor, count: int) -> None:
-        """Keep what is painted after so many iterations, at full size."""
-        content, mask = self.job.content, self.job.mask
-        full = resize(shown.clamp(0, 1), self.job.size)
-        self.snapshots[count] = content + mask * (full - content)
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """One size of the pictures that are painted together.
-
-    Attributes:
-        jobs: of that size.
-        factor: what their sides have been divided by.
-        iterations: to be made here.
-    """
-
-    jobs: Sequence[Job]
-    factor: int
-    iterations: int
 
 
 def _batch(pictures: Sequence[Tensor]) -> Tensor:

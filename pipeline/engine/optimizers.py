@@ -5,6 +5,7 @@ device, not by the process, so that steps can be queued one after the other, or 
 replayed (`pipeline.runtime.cuda_graph`).
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -29,15 +30,25 @@ class Best:
         torch.where(_over_pixels(better), picture, self.picture, out=self.picture)
         torch.where(better, loss, self.loss, out=self.loss)
 
+    def finite(self) -> Tensor | None:
+        """(B, C, H, W) in [0, 1]; None where no loss has been finite."""
+        return self.picture.clamp(0, 1) if bool(self.loss.isfinite().all()) else None
+
     def forget(self) -> None:
         """Any picture is better than those before: the losses are others from now on."""
         self.loss.fill_(float("inf"))
 
 
 class Optimizer(Protocol):
-    """Changes pictures so that their losses fall."""
+    """Changes pictures so that their losses fall.
+
+    Attributes:
+        best: each picture with the lowest loss so far.
+        recovers: whether it gets over a loss that is not finite by itself.
+    """
 
     best: Best
+    recovers: bool
 
     def step(self, loss: Tensor, gradient: Tensor) -> None:
         """One step from where the pictures are.
@@ -52,6 +63,18 @@ class Optimizer(Protocol):
         """The losses are others from now on: what was best so far counts no more."""
         ...
 
+    def state(self) -> dict[str, Tensor]:
+        """What the next step depends on besides the pictures: its own tensors, by name."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from another one's `state`, of pictures of the same size.
+
+        Raises:
+            ValueError: it is of another kind, or of other sizes.
+        """
+        ...
+
 
 class PictureAdam:
     """Adam (Kingma and Ba 2015), as torch has it.
@@ -60,6 +83,9 @@ class PictureAdam:
         picture: (B, C, H, W), changed in place.
         learning_rate: in units of the pixels' range.
     """
+
+    # Its averages stay what they have become.
+    recovers = False
 
     def __init__(self, picture: Tensor, learning_rate: float) -> None:
         self.best = Best(picture)
@@ -81,6 +107,23 @@ class PictureAdam:
         """As `Optimizer.turn`."""
         self.best.forget()
 
+    def state(self) -> dict[str, Tensor]:
+        """As `Optimizer.state`."""
+        averages = self._adam.state[self._picture]
+        return {**_of_best(self.best), **{f"adam.{name}": averages[name] for name in averages}}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """As `Optimizer.restore`."""
+        averages = {
+            name.removeprefix("adam."): tensor.clone()
+            for name, tensor in state.items()
+            if name.startswith("adam.")
+        }
+        if averages.keys() != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError("the state of another optimizer")
+        _fill(_of_best(self.best), {k: v for k, v in state.items() if k.startswith("best.")})
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": {0: averages}})
+
 
 class PictureLBFGS:
     """Limited-memory BFGS (Nocedal and Wright 2006, algorithm 7.4) whose steps suit a picture.
@@ -101,6 +144,9 @@ class PictureLBFGS:
         first_step, largest_step: root mean square over the pixels that have a gradient, in units
             of the pixels' range.
     """
+
+    # It goes back to the best picture and makes smaller steps.
+    recovers = True
 
     def __init__(
         self,
@@ -158,6 +204,25 @@ class PictureLBFGS:
         """As `Optimizer.turn`; the gradient's change over the last step says nothing then."""
         self.best.forget()
         self._moved.fill_(False)
+
+    def state(self) -> dict[str, Tensor]:
+        """As `Optimizer.state`."""
+        return {
+            **_of_best(self.best),
+            "lbfgs.first_step": self._first_step,
+            "lbfgs.steps": self._steps,
+            "lbfgs.changes": self._changes,
+            "lbfgs.newest": self._newest,
+            "lbfgs.valid": self._valid,
+            "lbfgs.step_by_change": self._step_by_change,
+            "lbfgs.change_by_change": self._change_by_change,
+            "lbfgs.scale": self._scale,
+            "lbfgs.moved": self._moved,
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """As `Optimizer.restore`."""
+        _fill(self.state(), state)
 
     def _begin(self, step: Tensor, gradient: Tensor) -> None:
         """Put a step into the place of the oldest pair."""
@@ -226,6 +291,18 @@ class PictureLBFGS:
         found = torch.bmm(along_changes, self._changes)
         found.baddbmm_(along_steps, self._steps, alpha=-1)
         return found[:, 0].addcmul_(gradient, scale[:, None], value=-1)
+
+
+def _of_best(best: Best) -> dict[str, Tensor]:
+    return {"best.picture": best.picture, "best.loss": best.loss}
+
+
+def _fill(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Copy tensors into those of the same names."""
+    if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in state.items()}:
+        raise ValueError("the state of another optimizer, or of pictures of other sizes")
+    for name, tensor in own.items():
+        tensor.copy_(state[name])
 
 
 def _over_pixels(values: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.engine.engine import Engine, Painting
+from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.work import Painting
 from pipeline.pictures.boxes import MULTIPLE, Box, surroundings
 from pipeline.pictures.layers import widened
 
@@ -98,6 +99,7 @@ class Scene:
             box.put(painting.picture, self.content),
             painting.curve,
             {n: box.put(shown, self.content) for n, shown in painting.snapshots.items()},
+            painting.stopped,
         )
 
 
@@ -112,6 +114,7 @@ class Stylized:
         seconds: region to the time it took; shared equally where they were painted together.
         snapshots: number of iterations to pictures as ``pictures``.
         extra: name to further pictures worth writing, such as the stitched canvas.
+        stopped: why it is not what was asked for; empty if it is (`Painting.stopped`).
     """
 
     pictures: dict[str, Tensor]
@@ -119,6 +122,7 @@ class Stylized:
     seconds: dict[str, float]
     snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
+    stopped: str = ""
 
 
 class Method(Protocol):
@@ -153,4 +157,5 @@ def paint_at_once(
         painting.curve,
         dict.fromkeys(names, share),
         {n: dict.fromkeys(names, shown) for n, shown in painting.snapshots.items()},
+        stopped=painting.stopped,
     )

@@ -11,9 +11,10 @@ the photograph.
 import time
 from typing import Literal
 
-from pipeline.engine.engine import Engine, Painting
+from pipeline.engine.engine import Engine
 from pipeline.engine.objective import Guide
 from pipeline.engine.progress import Progress
+from pipeline.engine.work import Painting
 from pipeline.methods import Region, Scene, Stylized
 from pipeline.pictures.boxes import alike
 
@@ -69,4 +70,5 @@ def composite(
             }
             for n in numbers
         },
+        stopped="; ".join(painting.stopped for painting in paintings.values() if painting.stopped),
     )

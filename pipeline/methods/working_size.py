@@ -124,6 +124,7 @@ def at_working_size(
             for number in sorted({number for done in found for number in done.snapshots})
         },
         extra,
+        "; ".join(done.stopped for done in found if done.stopped),
     )
 
 
@@ -140,6 +141,7 @@ def _brought_back(done: Stylized, stage: str, crop: Enlarged, content: Tensor) -
         [dataclasses.replace(row, stage=stage) for row in done.curve],
         done.seconds,
         {number: whole(pictures) for number, pictures in done.snapshots.items()},
+        stopped=done.stopped,
     )
 
 

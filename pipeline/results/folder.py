@@ -17,6 +17,15 @@ from pipeline.errors import UserError
 from pipeline.results import failures
 
 SUMMARY = "summary.json"
+LOG = "pipeline.log"
+#: Where a run keeps what it needs to go on, until it has finished (`checkpoints`).
+STATE = ".pipeline"
+# A run that was stopped while its files were shown has left its summary under the second name.
+_SUMMARIES = (SUMMARY, f".{SUMMARY}.partial")
+#: Its configuration and its command.
+RECORDS = (".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml")
+#: What is said of a run that has not come to its end.
+UNFINISHED = "it did not finish: there is no summary.json"
 _NAMES = (
     "content.png",
     "labels.png",
@@ -31,7 +40,7 @@ _NAMES = (
 PATTERNS = (
     *_NAMES,
     failures.FILE,
-    "pipeline.log",
+    LOG,
     "style_canvas*.png",
     "masks/*.png",
     "snapshots/*.png",
@@ -96,7 +105,7 @@ def check_outputs(inputs: Mapping[str, Path], folder: Path) -> None:
                 "choose another folder with hydra.run.dir=FOLDER"
             )
     own = own_files(folder)
-    for name in _NAMES:
+    for name in (*_NAMES, LOG, *RECORDS):
         _refuse_foreign(folder, name, own)
 
 
@@ -110,19 +119,47 @@ def _refuse_foreign(folder: Path, name: str, own: Collection[str]) -> None:
 
 def own_files(folder: Path) -> set[str]:
     """The files in a folder that an earlier run's summary lists as its own, relative to it."""
-    found: set[str] = set()
-    # A run that was stopped while its files were shown has left its summary under this name.
-    for name in (SUMMARY, _partial(PurePosixPath(SUMMARY)).as_posix()):
-        try:
-            summary = json.loads((folder / name).read_text())
-        except (OSError, ValueError):
-            continue
-        files = summary.get("files") if isinstance(summary, dict) else None
-        if not isinstance(files, list):
-            continue
-        found |= {file for file in files if isinstance(file, str) and _is_inside(file)}
-        found.add(name)
+    found = _listed(folder, "files")
+    for name in _SUMMARIES:
+        if _read_summary(folder / name) is not None:
+            found.add(name)
+    if found or (folder / STATE).is_dir() or _failed(folder):
+        # A run that has failed, or is under way, has no list; these are what it may have left.
+        found |= {LOG, *RECORDS}
     return {name for name in found if (folder / name).is_file()}
+
+
+def _listed(folder: Path, kind: str) -> set[str]:
+    """The ``files``, or ``folders``, of an earlier run's, relative to its folder."""
+    found: set[str] = set()
+    for name in _SUMMARIES:
+        names = (_read_summary(folder / name) or {}).get(kind)
+        if isinstance(names, list):
+            found |= {inner for inner in names if isinstance(inner, str) and _is_inside(inner)}
+    return found
+
+
+def _read_summary(path: Path) -> dict[str, Any] | None:
+    """A run's summary; None for anything else."""
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) and isinstance(summary.get("files"), list) else None
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run, or those of a folder of pictures, have left something to go on from."""
+    below = [folder, *(path for path in folder.glob("*") if path.is_dir())]
+    return any((path / name).exists() for path in below for name in (STATE, SUMMARY))
+
+
+def _failed(folder: Path) -> bool:
+    """Whether there is a run's record of its failure."""
+    with suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not a record
+        failures.read(folder / failures.FILE)
+        return True
+    return False
 
 
 def _is_inside(name: str) -> bool:
@@ -132,7 +169,8 @@ def _is_inside(name: str) -> bool:
 
 def clear(folder: Path) -> None:
     """Take away what an earlier run lists as its own, and its record of a failure."""
-    _remove(folder, own_files(folder))
+    # The log is being written to.
+    _remove(folder, own_files(folder) - {LOG}, _listed(folder, "folders"))
     _forget_failure(folder)
 
 
@@ -146,6 +184,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._earlier = own_files(folder)
+        self._earlier_folders = _listed(folder, "folders")
         self._names: list[str] = []
         self._shown: set[str] = set()
         self._made: list[Path] = []
@@ -174,7 +213,12 @@ class Files:
             summary: of the run; ``files``, the list of them, is added.
             others: further files that are the run's own, and there already.
         """
-        files = {*self._names, *others}
+        log = [LOG] if (self._folder / LOG).is_file() else []
+        files = {*self._names, *others, *log}
+        made = {path for path in self._made if self._folder in path.parents}
+        own_folders = {path.relative_to(self._folder).as_posix() for path in made}
+        own_folders |= self._earlier_folders
+        summary = {**summary, "folders": sorted(own_folders)}
         draft = self._folder / _partial(PurePosixPath(SUMMARY))
         earlier = self._earlier - {SUMMARY, draft.name}
         # Who is stopped from here on leaves files of both runs; the next one knows them by this.
@@ -183,7 +227,7 @@ class Files:
         for name in self._names:
             self._shown.add(name)
             (self._folder / _partial(PurePosixPath(name))).replace(self._folder / name)
-        _remove(self._folder, earlier - files)
+        _remove(self._folder, earlier - files, own_folders)
         _forget_failure(self._folder)
         _write_summary(summary, files, draft)
         draft.replace(self._folder / SUMMARY)
@@ -211,8 +255,11 @@ def all_or_nothing(folder: Path) -> Iterator[Files]:
     files = Files(folder)
     try:
         yield files
-    except BaseException:
+    except BaseException as error:
         files.discard()
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            # Pillow does not say which file could not be written.
+            error.filename = str(folder)
         raise
 
 
@@ -228,15 +275,15 @@ def _write_summary(summary: Mapping[str, Any], files: Collection[str], path: Pat
     whole.replace(path)
 
 
-def _remove(folder: Path, names: set[str]) -> None:
+def _remove(folder: Path, names: set[str], folders: set[str]) -> None:
     for name in names:
         (folder / name).unlink(missing_ok=True)
-    for inner in {(folder / name).parent for name in names} - {folder}:
+    # An empty folder that somebody else has made stays.
+    for inner in sorted(folders, reverse=True):
         with suppress(OSError):  # not empty
-            inner.rmdir()
+            (folder / inner).rmdir()
 
 
 def _forget_failure(folder: Path) -> None:
-    with suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not a record
-        failures.read(folder / failures.FILE)
-        (folder / failures.FILE).unlink()
+    if _failed(folder):
+        (folder / failures.FILE).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Summary: what a run says about itself, for ``summary.json``."""
 
 import json
+import logging
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from pipeline import __version__
 from pipeline.networks import encoders, segmenters, weights
 from pipeline.results import failures
 from pipeline.runtime.memory import peak_bytes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -39,7 +42,12 @@ class Clock:
 
 
 def describe_run(
-    content: str, method: str, configuration: str, where: torch.device, overrides: Sequence[str]
+    content: str,
+    method: str,
+    configuration: str,
+    inputs: Mapping[str, str],
+    where: torch.device,
+    overrides: Sequence[str],
 ) -> dict[str, Any]:
     """Version, command, what tells equal configurations (`is_finished`), device.
 
@@ -47,6 +55,7 @@ def describe_run(
         content: path or name of the photograph.
         method: its name.
         configuration: fingerprint of all settings.
+        inputs: as `describe_inputs`.
         where: the device.
         overrides: what the command line changed.
     """
@@ -57,6 +66,7 @@ def describe_run(
         "version": __version__,
         "overrides": list(overrides),
         "configuration": configuration,
+        "inputs": dict(inputs),
         "content": content,
         "method": method,
         "device": str(where),
@@ -65,21 +75,38 @@ def describe_run(
     }
 
 
-def is_finished(folder: Path, configuration: str) -> bool:
+def describe_inputs(files: Mapping[str, Path]) -> dict[str, str]:
+    """The SHA-256 of each input that is a file, in hexadecimal, by its name.
+
+    Args:
+        files: what each is called (``content=a.png``), to its path; some are names of samples.
+    """
+    return {name: weights.sha256(path) for name, path in files.items() if path.is_file()}
+
+
+def is_finished(folder: Path, configuration: str, inputs: Mapping[str, str]) -> bool:
     """Whether a folder holds the whole result of a run of this version.
 
     Args:
         folder: of the run.
         configuration: fingerprint of its settings.
+        inputs: as `describe_inputs`.
     """
     if (folder / failures.FILE).exists() or not (folder / "summary.json").exists():
         return False
     try:
         summary = json.loads((folder / "summary.json").read_text())
-    except ValueError:
+    except (OSError, ValueError):
         return False
     same = {"version": __version__, "configuration": configuration}
-    return isinstance(summary, dict) and same.items() <= summary.items()
+    if not isinstance(summary, dict) or not same.items() <= summary.items():
+        return False
+    if (before := summary.get("inputs")) != inputs:
+        before = before if isinstance(before, dict) else {}
+        changed = [name for name in {**before, **inputs} if before.get(name) != inputs.get(name)]
+        log.warning("%s changed since; %s is made anew", ", ".join(sorted(changed)), folder)
+        return False
+    return "stopped" not in summary
 
 
 def describe_networks(used: Mapping[str, weights.Source]) -> dict[str, Any]:

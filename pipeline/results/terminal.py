@@ -20,6 +20,7 @@ from rich.table import Table
 
 from pipeline import gallery
 from pipeline.engine.progress import LossRow
+from pipeline.results.file_names import region_file_names
 from pipeline.results.result import Result
 
 _console = Console(highlight=False, soft_wrap=True)
@@ -97,9 +98,10 @@ def print_outcome(result: Result, content: str, output: Path, seconds: Mapping[s
 def print_regions(shares: Mapping[str, float], output: Path) -> None:
     """Print the regions that were found with their share of the picture."""
     table = Table("region", "share", "mask", box=None, pad_edge=False)
+    files = region_file_names(shares)
     for name, share in shares.items():
         if share > 0:
-            table.add_row(name, f"{share:.1%}", str(output / "masks" / f"{name}.png"))
+            table.add_row(name, f"{share:.1%}", str(output / "masks" / f"{files[name]}.png"))
     _console.print(table)
 
 

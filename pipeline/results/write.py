@@ -2,7 +2,7 @@
 
 import csv
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,6 +16,7 @@ from pipeline.pictures.read import tensor_to_array
 from pipeline.pictures.strips import strips
 from pipeline.regions.label_map import voc_palette
 from pipeline.regions.names import ALL, REST
+from pipeline.results.file_names import region_file_names
 from pipeline.results.folder import Files
 from pipeline.results.overlay import _small_image, draw_overlay
 from pipeline.results.result import Result
@@ -36,12 +37,16 @@ def save_result(result: Result, files: Files) -> None:
         for name, mask in (result.shown | result.region_masks).items()
         if (mask >= 0.5).any()
     }
+    names = region_file_names([*masks, *result.styles])
+    for entry in result.summary.get("regions", ()):
+        if (file := names.get(entry["name"], entry["name"])) != entry["name"]:
+            entry["file"] = file
     # What covers everything is drawn first, or nothing else would be seen.
     order = sorted(masks, key=lambda name: name not in (ALL, REST))
     pictures = {"content": result.content, **result.extra}
     for region, styles in result.styles.items():
         for number, style in enumerate(styles, start=1):
-            name = region if number == 1 else f"{region}-{number}"
+            name = names[region] if number == 1 else f"{names[region]}-{number}"
             pictures[f"styles/{name}"] = style
     pictures |= {f"snapshots/{number}": shown for number, shown in result.snapshots.items()}
     with ThreadPoolExecutor(_WRITERS) as pool:
@@ -53,7 +58,7 @@ def save_result(result: Result, files: Files) -> None:
         for name, picture in pictures.items():
             jobs.append(pool.submit(save_picture, picture, files.add(f"{name}.png")))
         for name, mask in masks.items():
-            jobs.append(pool.submit(save_mask, mask, files.add(f"masks/{name}.png")))
+            jobs.append(pool.submit(save_mask, mask, files.add(f"masks/{names[name]}.png")))
         if result.segmentation is not None:
             labels = result.segmentation.labels_of(result.content)
             jobs.append(pool.submit(save_labels, labels, files.add("labels.png")))
@@ -64,6 +69,12 @@ def save_result(result: Result, files: Files) -> None:
             jobs.append(pool.submit(save_overview, panels, files.add("overview.png")))
         for job in jobs:
             job.result()
+
+
+def save_texts(texts: Mapping[str, str], files: Files) -> None:
+    """Write texts, by the names of their files."""
+    for name, text in texts.items():
+        files.add(name).write_text(text, encoding="utf-8")
 
 
 def save_picture(picture: Tensor, path: Path) -> None:

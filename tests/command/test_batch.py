@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pipeline.command.batch import carry_out, folders, overrides_of_one
 from pipeline.results import failures
 from pipeline.results.failures import Failure
@@ -18,6 +20,14 @@ def test_no_folder_is_in_the_way_of_the_report(tmp_path: Path) -> None:
     assert folder.name == "report.html-2"
 
 
+@pytest.mark.parametrize("source", ["...jpg", "..jpg", "a/...jpg", "con.png"])
+def test_no_name_leads_out_of_the_folder(source: str, tmp_path: Path) -> None:
+    (folder,) = folders([source], tmp_path).values()
+    assert folder.parent == tmp_path
+    assert folder.resolve().parent == tmp_path.resolve()
+    assert folder.name not in ("con", "..", ".")
+
+
 def test_a_failing_picture_stops_no_other(tmp_path: Path) -> None:
     done = []
 
@@ -26,7 +36,7 @@ def test_a_failing_picture_stops_no_other(tmp_path: Path) -> None:
             raise ValueError("broken")
         done.append((source, folder.name))
 
-    failed = carry_out(["a.png", "b.png", "c.png"], tmp_path, work, lambda e: Failure(str(e)))
+    failed = carry_out(["a.png", "b.png", "c.png"], tmp_path, work, lambda _, e: Failure(str(e)))
     assert done == [("a.png", "a"), ("c.png", "c")]
     assert failed == {"b": Failure("broken")}
     assert failures.read(tmp_path / "b" / "failed.json") == Failure("broken")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from omegaconf import OmegaConf
 
 from pipeline.command import failures
@@ -33,6 +34,22 @@ def test_only_this_sweeps_failures_are_collected_in_order(tmp_path: Path) -> Non
         ("run 10/cat", "new"),
     ]
     assert outcome.sweep == str(tmp_path)
+
+
+def test_a_sweeps_folder_is_locked_and_somebody_elses_record_stays(tmp_path: Path) -> None:
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    with failures.collecting():
+        first = Collect()
+        first.on_multirun_start(config)
+        with pytest.raises(SystemExit):
+            Collect().on_multirun_start(config)
+        first.on_multirun_end(config)
+        (tmp_path / "multirun.yaml").write_text("mine: 1")
+        with pytest.raises(SystemExit):
+            Collect().on_multirun_start(config)
+        (tmp_path / "multirun.yaml").write_text("hydra:\n  run: 1\n")
+        first.on_multirun_start(config)
+        first.on_multirun_end(config)
 
 
 def test_each_collects_what_is_reported_inside_alone() -> None:

@@ -313,6 +313,33 @@ def test_a_finished_run_survives_a_failing_one_in_its_folder(tmp_path: Path) -> 
     assert (tmp_path / "out" / "result.png").read_bytes() == b"precious"
 
 
+def test_what_somebody_else_has_made_stays(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "pipeline.log").write_text("mine")
+    for folder in ("empty", "log"):
+        done = run("content=nowhere.jpg", f"hydra.run.dir={folder}", folder=tmp_path)
+        assert done.returncode == 2
+        assert (tmp_path / folder).is_dir()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pipeline.log"]
+    done = run(*TINY, "content=chelsea", "hydra.run.dir=log", folder=tmp_path)
+    assert done.returncode == 2
+    assert "pipeline.log is there already" in done.stderr
+    assert (tmp_path / "log" / "pipeline.log").read_text() == "mine"
+
+
+def test_a_failing_run_leaves_the_record_of_an_earlier_one(tmp_path: Path) -> None:
+    words = [*TINY, "content=chelsea", "styles.cat=ink.jpg", "hydra.run.dir=out"]
+    assert run(*words, folder=tmp_path).returncode == 0
+    records = [*(tmp_path / "out" / ".hydra").iterdir()]
+    assert {path.name for path in records} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    before = {path: path.read_bytes() for path in records}
+    assert run(*words, "styles.cat=nowhere.jpg", folder=tmp_path).returncode == 2
+    assert {path: path.read_bytes() for path in records} == before
+    assert run(*words, "seed=1", folder=tmp_path).returncode == 0
+    assert "seed=1" in (tmp_path / "out" / ".hydra" / "overrides.yaml").read_text()
+
+
 def test_a_run_in_a_folder_of_ones_own_touches_none_of_its_files(tmp_path: Path) -> None:
     from PIL import Image
 

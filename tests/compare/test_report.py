@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.compare.__main__ import main
 from pipeline.compare.report import report
+from pipeline.errors import UserError
 from tests.compare.conftest import MakeRun, fail
 
 
@@ -47,6 +48,17 @@ def test_the_first_folder_is_the_default_and_one_run_is_enough(
     assert [row["run"] for row in rows(folder)] == ["only"]
     # A second time, with the files of the first in the folder.
     assert len(report([folder], folder).runs) == 1
+
+
+@pytest.mark.parametrize("name", ["results.csv", "contact_sheet.png", "report.html"])
+def test_files_of_somebody_elses_are_not_written_over(
+    name: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "only")
+    (folder / name).write_text("run and status")
+    with pytest.raises(UserError, match=f"{name} is there already and is no report's"):
+        report([folder], folder)
+    assert (folder / name).read_text() == "run and status"
 
 
 def test_wrong_folders_end_in_one_line_and_status_2(

@@ -50,7 +50,11 @@ def test_a_result_is_shown_all_at_once_and_lists_its_files(tmp_path: Path) -> No
         files.show({"version": "1"}, ["events"])
     assert names(tmp_path) == {"result.png", "masks", "masks/cat.png", "summary.json"}
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary == {"version": "1", "files": ["events", "masks/cat.png", "result.png"]}
+    assert summary == {
+        "version": "1",
+        "files": ["events", "masks/cat.png", "result.png"],
+        "folders": ["masks"],
+    }
 
 
 def test_a_run_takes_away_what_the_earlier_one_lists_and_nothing_else(tmp_path: Path) -> None:

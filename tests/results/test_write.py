@@ -1,6 +1,7 @@
 """What a run leaves: lossless pictures, palettes, tables; nothing half-written."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,25 @@ def test_the_overview_puts_pictures_side_by_side(tmp_path: Path) -> None:
     assert both.shape == (4, 12, 3)
     assert both[:, :6].max() == 0
     assert both[:, 6:].min() == 255
+
+
+def test_regions_of_any_name_stay_in_the_folder_and_are_shown_as_given(tmp_path: Path) -> None:
+    content, mask = torch.full((1, 3, 24, 32), 0.5), torch.ones(1, 1, 24, 32)
+    names = ["../../up", "a/b", "sky", "sky-2", "Sky"]
+    style = {name: [content] for name in names} | {"sky": [content, content]}
+    regions = [{"name": name, "share": 1.0, "style": "s"} for name in names]
+    masks = dict.fromkeys(names, mask)
+    result = Result(content, None, None, {}, masks, style, summary={"regions": regions})
+    save(result, tmp_path / "below" / "run")
+    run = tmp_path / "below" / "run"
+    assert all(run in path.parents for path in tmp_path.rglob("*.png"))
+    found = {path.stem for path in (tmp_path / "below" / "run" / "masks").iterdir()}
+    assert len({name.casefold() for name in found}) == len(names)
+    summary = json.loads((tmp_path / "below" / "run" / "summary.json").read_text())
+    assert [entry["name"] for entry in summary["regions"]] == names
+    assert {entry.get("file", entry["name"]) for entry in summary["regions"]} == found
+    styles = {path.stem for path in (tmp_path / "below" / "run" / "styles").iterdir()}
+    assert styles == found | {"sky-2"}
 
 
 def test_losses_are_a_table_and_a_plot(tmp_path: Path) -> None:

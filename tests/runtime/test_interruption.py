@@ -1,0 +1,62 @@
+"""Interruption: the first signal is noted, the second ends."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from pipeline.runtime.interruption import Interrupted, Interruption, raise_on_sigterm
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_is_noted_and_twice_ends(number: int, capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        assert not interruption.asked
+        os.kill(os.getpid(), number)
+        assert interruption.asked
+        assert interruption.number == number
+        assert "once more stops at once" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt) as raised:
+            os.kill(os.getpid(), number)
+        assert isinstance(raised.value, Interrupted)
+        assert raised.value.number == number
+    assert signal.getsignal(number) == before
+
+
+def test_signals_that_are_ignored_stay_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not interruption.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_in_another_thread_nothing_changes() -> None:
+    seen = []
+
+    def work() -> None:
+        with Interruption():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+def test_sigterm_is_an_exception() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        raise_on_sigterm()
+        with pytest.raises(Interrupted, match="Terminated"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        # Nobody else's is replaced.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise_on_sigterm()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
