@@ -24,6 +24,7 @@ from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
 from pipeline.networks import encoders, segmenters
+from pipeline.paths import located
 from pipeline.pictures import size
 from pipeline.regions.segment import Refinement, Segmentation, segment
 from pipeline.request import Request, parse_regions, parse_styles
@@ -109,7 +110,7 @@ def load_segmenter(
 
 
 def _file(name: str | None, start: Path) -> Path | None:
-    return None if name is None else start / Path(name).expanduser()
+    return None if name is None else located(name, start)
 
 
 def segment_picture(

@@ -11,6 +11,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.paths import exists, located
 from pipeline.pictures import read
 from pipeline.pictures.read import InMemory, Photograph
 from pipeline.pictures.resize import resize
@@ -111,7 +112,7 @@ def read_inputs(
         for name, source in _mask_files(request, label_map).items()
     }
     for key, file in request.weights.items():
-        if not (path := folder / Path(file).expanduser()).is_file():
+        if not exists(path := located(file, folder)) or not path.is_file():
             problems.append(
                 f"weights file {path} not found; give the path of a .safetensors or .pth "
                 f"with {key}=FILE"
@@ -123,11 +124,23 @@ def read_inputs(
 
 
 def _label_map(source: str, folder: Path, in_memory: InMemory | None) -> LabelMap:
-    return label_maps.label_map(read.open_labels(source, folder, in_memory))
+    picture = read.open_labels(source, folder, in_memory)
+    try:
+        return label_maps.label_map(picture)
+    except ValueError as error:
+        raise _unusable("label map", source, error) from None
 
 
 def _mask(source: str, height: int, width: int, folder: Path, in_memory: InMemory | None) -> Tensor:
-    return label_maps.mask_of_size(read.open_labels(source, folder, in_memory), height, width)
+    picture = read.open_labels(source, folder, in_memory)
+    try:
+        return label_maps.mask_of_size(picture, height, width)
+    except ValueError as error:
+        raise _unusable("mask", source, error) from None
+
+
+def _unusable(what: str, source: str, error: ValueError) -> UserError:
+    return UserError(f"{source} cannot be used as a {what}: {error}; save it anew as an 8-bit PNG")
 
 
 def _check_names(

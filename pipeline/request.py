@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import UserError, not_one_of
+from pipeline.paths import located
 
 #: What becomes of a region's colours; see `pipeline.pictures.color`.
 Color = StrEnum("Color", ["style", "luminance", "match", "histogram"])
 
+#: Pixels; no picture is so large.
+_FARTHEST = 1_000_000
 _SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\((.*)\)\s*", re.DOTALL)
 
 
@@ -125,9 +128,7 @@ class Request:
             ),
         ]
         return {
-            f"{key}={name}": folder / Path(name).expanduser()
-            for key, name in named
-            if isinstance(name, str)
+            f"{key}={name}": located(name, folder) for key, name in named if isinstance(name, str)
         }
 
 
@@ -148,8 +149,8 @@ def parse_shape(text: str) -> Shape | None:
 
 
 def _shape(kind: str, numbers: tuple[float, ...], text: str) -> Shape:
-    if not all(math.isfinite(number) and number >= 0 for number in numbers):
-        raise UserError(f"{text} should hold numbers from 0 up")
+    if not all(0 <= number <= _FARTHEST for number in numbers):
+        raise UserError(f"{text} should hold numbers from 0 up, to {_FARTHEST:,} at most")
     if kind == "box":
         if len(numbers) != 4 or not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
             raise UserError(f"{text} should be box(left, top, right, bottom)")
@@ -178,7 +179,7 @@ def parse_styles(styles: Mapping[Any, Any]) -> dict[str, list[StyleChoice]]:
     """
     found: dict[str, list[StyleChoice]] = {}
     for region, style in styles.items():
-        if isinstance(style, Mapping) and style and all(str(key).isdigit() for key in style):
+        if isinstance(style, Mapping) and style and all(_is_number(str(key)) for key in style):
             for number, of_object in style.items():
                 found[f"{region}.{number}"] = _parse_style(f"{region}.{number}", of_object)
         else:
@@ -228,8 +229,10 @@ def _crop(key: str, crop: Any) -> Shape | None:
     text = f"{key}={crop}"
     if isinstance(crop, str):
         shape = parse_shape(crop)
-    else:
+    elif isinstance(crop, Sequence):
         shape = _shape("box", tuple(_number(key, number, 0, math.inf) for number in crop), text)
+    else:
+        shape = None
     if shape is None or shape.kind != "box":
         raise UserError(f"{text} should be [left, top, right, bottom]")
     return shape
@@ -274,10 +277,15 @@ def _region_choice(key: str, given: Any) -> RegionChoice:
     feather = given.get("feather")
     return RegionChoice(
         source=None if source is None else parse_shape(str(source)) or str(source),
-        invert=bool(given.get("invert", False)),
+        invert=_truth(f"{key}.invert", given.get("invert", False)),
         grow=_number(f"{key}.grow", given.get("grow", 0.0), -1000, 1000),
         feather=None if feather is None else _number(f"{key}.feather", feather, 0, 100),
     )
+
+
+def _is_number(text: str) -> bool:
+    # Unlike str.isdigit, which takes ², too.
+    return re.fullmatch("[0-9]{1,9}", text) is not None
 
 
 def _known(key: str, given: Mapping[Any, Any], names: Sequence[str]) -> None:
@@ -286,7 +294,15 @@ def _known(key: str, given: Mapping[Any, Any], names: Sequence[str]) -> None:
         raise UserError(f"no setting {key}.{unknown[0]}; there are {', '.join(names)}")
 
 
+def _truth(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{key}={value} is neither true nor false")
+    return value
+
+
 def _number(key: str, value: Any, low: float, high: float) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UserError(f"{key}={value} is no number; give one from {low:g} to {high:g}")
+    if not low <= value <= high:
         raise UserError(f"{key}={value} is outside {low:g} to {high:g}")
     return float(value)

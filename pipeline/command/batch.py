@@ -2,10 +2,11 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pipeline.compare.callback import FILES
+from pipeline.paths import shown
 from pipeline.results.failures import Failure, record
 
 log = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[str, Path], None]
 
 
-def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
+def folders(sources: Sequence[str], output: Path, kept: Collection[str] = ()) -> dict[str, Path]:
     """A folder in ``output`` for each picture: its name without the ending.
 
     Of pictures with the same name, the second one's ends in ``-2``, and so on.
@@ -22,10 +23,11 @@ def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
     Args:
         sources: the pictures' paths, in an order that stays the same from run to run.
         output: folder for all of them.
+        kept: further names of files there.
     """
     found: dict[str, Path] = {}
     # Files of the comparison lie beside the folders. Some disks make no difference between a and A.
-    taken = {name.casefold() for name in FILES}
+    taken = {name.casefold() for name in (*FILES, *kept)}
     for source in sources:
         stem = Path(source).stem
         name, number = stem, 1
@@ -38,7 +40,11 @@ def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
 
 
 def carry_out(
-    sources: Sequence[str], output: Path, work: Work, explain: Callable[[Exception], Failure]
+    sources: Sequence[str],
+    output: Path,
+    work: Work,
+    explain: Callable[[Exception], Failure],
+    kept: Collection[str] = (),
 ) -> dict[str, Failure]:
     """Carry out one run a picture.
 
@@ -47,13 +53,14 @@ def carry_out(
         output: folder for all of them.
         work: carries out one.
         explain: what to say of an error.
+        kept: as `folders`.
 
     Returns:
         What has failed, by the name of the picture's folder; ``failed.json`` there says so, too.
     """
     failed: dict[str, Failure] = {}
-    for number, (source, folder) in enumerate(folders(sources, output).items(), start=1):
-        log.info("picture %d of %d: %s", number, len(sources), source)
+    for number, (source, folder) in enumerate(folders(sources, output, kept).items(), start=1):
+        log.info("picture %d of %d: %s", number, len(sources), shown(source))
         try:
             work(source, folder)
         except Exception as error:

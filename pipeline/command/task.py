@@ -48,7 +48,9 @@ def task(configuration: DictConfig) -> None:
         assert isinstance(settings, Settings)
         failed = _paint(settings, configuration, output)
     except Exception as error:
-        why = failure(error, configuration.size)
+        # As it is written: it may be what cannot be resolved.
+        size = OmegaConf.to_container(configuration, resolve=False)["size"]  # type: ignore[index,call-overload]
+        why = failure(error, size, output)
         if sweep:
             # The other runs go on all the same.
             record(output, why)
@@ -96,7 +98,9 @@ def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[
         one = dataclasses.replace(settings, content=source)
         _paint_one(one, folder, began_in, words, values)
 
-    failed = batch.carry_out(sources, output, paint, functools.partial(failure, size=settings.size))
+    kept = [f"{HydraConfig.get().job.name}.log", ".hydra"]
+    explain = functools.partial(failure, size=settings.size, folder=output)
+    failed = batch.carry_out(sources, output, paint, explain, kept)
     if "report" in HydraConfig.get().callbacks:
         write_report(output)
     return failed

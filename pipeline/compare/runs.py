@@ -16,6 +16,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from pipeline.errors import UserError
+from pipeline.paths import shown
 
 Value = str | int | float
 #: finished: has painted; regions: has only shown the regions, for want of a style.
@@ -83,7 +84,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
             raise UserError(f"no run in {folder}; name the folder of a run or a sweep")
         found |= dict.fromkeys(inside)
     names = _names(list(found))
-    return [read_run(folder, name) for folder, name in zip(found, names, strict=True)]
+    return [read_run(folder, shown(name)) for folder, name in zip(found, names, strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:
@@ -91,12 +92,13 @@ def read_run(folder: Path, name: str) -> Run:
     settings: dict[str, Value] = {}
     overrides: list[str] = []
     try:
-        settings = flatten(_yaml(folder / ".hydra" / "config.yaml") or {})
-        overrides = [str(word) for word in _yaml(folder / ".hydra" / "overrides.yaml") or []]
+        settings = flatten(_plain(_yaml(folder / ".hydra" / "config.yaml") or {}))
+        words = _yaml(folder / ".hydra" / "overrides.yaml") or []
+        overrides = [shown(str(word)) for word in words]
         message = _failure(folder)
         if message:
             return Run(name, folder, "failed", message, settings, overrides)
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = _plain(json.loads((folder / "summary.json").read_text()))
         overrides = overrides or [str(word) for word in summary.get("overrides", [])]
         painted = any("style" in entry for entry in summary["regions"])
         return Run(
@@ -111,7 +113,8 @@ def read_run(folder: Path, name: str) -> Run:
         )
     except Exception as error:  # Whatever is in one folder, the others are compared.
         reason = " ".join(str(error).split()) or type(error).__name__
-        return Run(name, folder, "failed", f"cannot be read: {reason}", settings, overrides)
+        why = f"cannot be read: {shown(reason)}"
+        return Run(name, folder, "failed", why, settings, overrides)
 
 
 def differing_settings(runs: Sequence[Run]) -> list[str]:
@@ -135,6 +138,15 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     return flat
 
 
+def _plain(tree: Any) -> Any:
+    """The same with texts that every file takes (`shown`)."""
+    if isinstance(tree, dict):
+        return {_plain(key): _plain(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_plain(value) for value in tree]
+    return shown(tree) if isinstance(tree, str) else tree
+
+
 def _yaml(path: Path) -> Any:
     """What a YAML file holds, or None where there is none (Hydra can be told not to write it)."""
     if not path.exists():
@@ -145,7 +157,7 @@ def _yaml(path: Path) -> Any:
 def _failure(folder: Path) -> str:
     record = folder / "failed.json"
     if record.exists():
-        return str(json.loads(record.read_text())["message"])
+        return shown(str(json.loads(record.read_text())["message"]))
     return "" if (folder / "summary.json").exists() else _UNFINISHED
 
 

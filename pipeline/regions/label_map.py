@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline.pictures.read import ALPHA_MODES, grey_to_8_bit
+from pipeline.pictures.read import ALPHA_MODES, grey_to_8_bit, to_srgb
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import VOC_CLASSES
 
@@ -34,6 +34,8 @@ def mask_values(picture: Image.Image) -> npt.NDArray[np.float32]:
         grey = alpha if np.asarray(alpha).min() < 255 else picture.convert("RGB")
     elif picture.mode == "P":
         grey = picture.convert("RGB")
+    elif picture.mode == "LAB":
+        grey = to_srgb(picture)
     if grey.mode.startswith("I") or grey.mode == "F":
         grey = grey_to_8_bit(grey)
     levels = np.asarray(grey.convert("L"), dtype=np.float32)
@@ -89,6 +91,8 @@ def label_map(picture: Image.Image) -> LabelMap:
 
     Colours that compression or smoothing have made are taken for the nearest of `LABEL_COLOURS`.
     """
+    if picture.mode == "F":
+        picture = grey_to_8_bit(picture).convert("L")
     if picture.mode in ("P", "L", "I", "I;16", "1"):
         values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
         numbers = np.unique(values)
@@ -96,7 +100,7 @@ def label_map(picture: Image.Image) -> LabelMap:
         if len(numbers) <= _MOST_LABELS or palette is not None:
             names = [_names_of_label(int(number), palette) for number in numbers]
             return LabelMap(_places(values, numbers, np.arange(len(numbers))), names)
-    pixels = np.asarray(picture.convert("RGB"))
+    pixels = np.asarray(to_srgb(picture) if picture.mode == "LAB" else picture.convert("RGB"))
     codes = pixels[..., 0].astype(np.int32) << 16
     codes |= pixels[..., 1].astype(np.int32) << 8
     codes |= pixels[..., 2]

@@ -22,7 +22,8 @@ from pipeline import gallery
 from pipeline.engine.progress import LossRow
 from pipeline.results.result import Result
 
-_console = Console(highlight=False, soft_wrap=True)
+# Names may hold brackets and colons, which are no markup.
+_console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class Bar:
@@ -35,7 +36,7 @@ class Bar:
     def __init__(self, title: str) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]}"),
