@@ -20,6 +20,10 @@ class UserError(Exception):
     line prints it on stderr and exits with status 2.
     """
 
+    def __init__(self, message: str) -> None:
+        # Names of files and regions may hold line breaks.
+        super().__init__(" ".join(message.splitlines()))
+
 
 def describe(
     error: UserError | OSError, remedy: str = ANOTHER_FILE, folder: Path | None = None

@@ -77,6 +77,7 @@ TESTED_ELSEWHERE = {
 OF_NO_MODULE = {
     "tests/compare/test_browser.py": "the report's page in a browser",
     "tests/simulated_cuda/test_simulated_cuda.py": "everything, on a device that pretends",
+    "tests/test_hostile.py": "everything, by the hundreds of inputs that are wrong or odd",
     "tests/test_layout.py": "the imports",
     "tests/test_readme.py": "the READMEs",
     "tests/test_unchanged.py": "whole runs, bit by bit",

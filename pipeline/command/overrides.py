@@ -30,8 +30,9 @@ _SWEEP = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag)\(.*\)", re
 #: What Hydra's grammar takes without quotes.
 _PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][A-Za-z0-9_./*?@|-]*")
 #: Hydra's options that are followed by a word of their own.
-_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn")
-_WITH_VALUE += ("--config-dir", "-cd", "--experimental-rerun")
+_WITH_VALUE = re.compile(
+    r"--(?:cfg|package|config-(?:path|name|dir)|experimental-rerun)|-c|-p|-c[pnd]"
+)
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -181,7 +182,7 @@ def options_first(words: Iterable[str]) -> list[str]:
     for word in words:
         if word.lstrip("+~").startswith("="):
             raise UserError(f"{word} names no setting; write KEY=VALUE")
-        value = bool(options) and options[-1] in _WITH_VALUE
+        value = bool(options) and _WITH_VALUE.fullmatch(options[-1]) is not None
         is_option = value or (word.startswith("-") and not _OVERRIDE.fullmatch(word))
         (options if is_option else overrides).append(word)
     parser = get_args_parser()

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -95,12 +95,10 @@ def explain(error: BaseException) -> str:
     if choice:
         return choice
     first = str(causes[0])
-    if "token recognition error" in text or "missing EQUAL" in text:
-        word = re.search(r"override '(.*)'$|Exception: (.*)$", first, re.MULTILINE)
-        written = next(group for group in word.groups() if group) if word else first
+    if isinstance(causes[0], OverrideParseException):
         return (
-            f"{written} is no setting; write KEY=VALUE, the key of letters a to z, digits, _ and "
-            "dots; see python -m pipeline --help"
+            f"{causes[0].override} is no setting; write KEY=VALUE, the key of letters a to z, "
+            "digits, _ and dots; see python -m pipeline --help"
         )
     merging = re.match(r"Error merging override (.+)", first)
     if merging:

@@ -57,7 +57,7 @@ class Loader(ConfigLoaderImpl):
 
 def install() -> None:
     """Let Hydra read the configuration of this process by `Loader`."""
-    internal.ConfigLoaderImpl = Loader  # type: ignore[misc]
+    internal.ConfigLoaderImpl = Loader  # type: ignore[attr-defined]
 
 
 def _makers(tree: Any, key: str = "") -> Iterator[tuple[str, Any]]:
