@@ -192,7 +192,8 @@ def _parse_style(region: str, style: Any) -> list[StyleChoice]:
     choices = []
     for entry in several:
         given = {"image": entry} if isinstance(entry, str) else entry
-        if not isinstance(given, Mapping) or not given.get("image"):
+        image = given.get("image") if isinstance(given, Mapping) else None
+        if not isinstance(given, Mapping) or not isinstance(image, str | int | float) or not image:
             raise UserError(
                 f"styles.{region}={style} is not the path or name of a picture; for more use "
                 f"styles.{region}={{image: PATH, strength: 0.5, scale: 1, crop: [0, 0, 0.5, 1], "
@@ -274,6 +275,8 @@ def _region_choice(key: str, given: Any) -> RegionChoice:
         )
     _known(key, given, ("source", "invert", "grow", "feather"))
     source = given.get("source")
+    if source is not None and not isinstance(source, str | int | float):
+        raise UserError(f"{key}.source={source} is not the path of a mask, a shape or a name")
     feather = given.get("feather")
     return RegionChoice(
         source=None if source is None else parse_shape(str(source)) or str(source),

@@ -53,7 +53,10 @@ def command(*words: str, folder: Path) -> Done:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     finally:
-        sys.argv, here, root.handlers, level, environment = before
+        sys.argv, here, handlers, level, environment = before
+        for handler in {*root.handlers} - {*handlers}:
+            handler.close()
+        root.handlers = handlers
         os.chdir(here)
         root.setLevel(level)
         os.environ.clear()

@@ -24,7 +24,7 @@ _PATHS = re.compile(
 )
 #: Folders of Hydra's, in whose names ``${now:...}`` stands for the time.
 _FOLDERS = re.compile(r"hydra\.(?:run|sweep)\.dir")
-_GROUPS = re.compile(r"segmenter|encoder|method|loss|optimizer|logger|preset")
+_GROUPS = re.compile(r"hydra(?:/\w+)?|segmenter|encoder|method|loss|optimizer|logger|preset")
 _NO_NAME = re.compile(r"(?i:null|true|false|nan|inf)|[-+]?[\d.]+(?:e[-+]?\d+)?")
 _SWEEP = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag)\(.*\)", re.DOTALL)
 #: What Hydra's grammar takes without quotes.
@@ -77,11 +77,11 @@ def literal(text: str) -> str:
 
 
 def _path_value(value: str, sweep: bool) -> str:
-    if not value or value == "null":
+    if not value:
         return value
     if _exists(value):
         return _plain_or_quoted(value)
-    if _SWEEP.fullmatch(value):
+    if value == "null" or _SWEEP.fullmatch(value):
         return value
     if value[0] + value[-1] in ("[]", "{}"):
         return _collection(value)

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from pipeline.config.composing import ERRORS
 from pipeline.config.schema import Settings
@@ -101,6 +101,8 @@ def explain(error: BaseException) -> str:
             "digits, _ and dots; see python -m pipeline --help"
         )
     merging = re.match(r"Error merging override (.+)", first)
+    if merging and any(isinstance(cause, GrammarParseError) for cause in causes):
+        return f"{merging[1].strip()}: the ${{...}} in it cannot be read; write it out"
     if merging:
         word_given = merging[1].strip()
         return (

@@ -258,7 +258,7 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     """What is wrong with values together."""
     iterations = settings.optimizer.iterations
     for number in settings.snapshots:
-        if number > iterations:
+        if isinstance(number, int) and number > iterations:
             yield f"snapshots={number} is after the last of optimizer.iterations={iterations}"
     for key, layers in (
         ("style_layers", settings.encoder.style_layers),

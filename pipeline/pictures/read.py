@@ -185,6 +185,8 @@ def find_style(source: str, folder: Path, what: str = "style") -> Path:
     Raises:
         UserError: not found; the message says where it looked and the nearest names.
     """
+    if not source:
+        raise UserError(f"{what} is empty; name a picture")
     path = located(source, folder)
     if exists(path):
         return path
