@@ -1,6 +1,8 @@
 """Python: the command line's work as a function."""
 
-from collections.abc import Mapping, Sequence
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,24 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from pipeline.command.overrides import literal
+from pipeline.command.overrides import literal, plain_override
 from pipeline.config.compose import compose_settings
-from pipeline.errors import UserError
-from pipeline.pictures.read import tensor_to_array
+from pipeline.errors import UserError, describe
+from pipeline.pictures.in_memory import Kind, to_image
 from pipeline.results.result import Result
 from pipeline.results.terminal import Bar
 from pipeline.run import stylize as run_stylize
 
-#: A picture: a path or name, a PIL picture, an HWC array (uint8 in [0, 255] or float in [0, 1]), or
-#: a tensor in [0, 1], CHW or BCHW with B = 1.
+#: A picture: a path or name, a PIL picture, an HW or HWC array, or a tensor, HW, CHW or BCHW with
+#: B = 1; uint8 in [0, 255] or float in [0, 1]. It is painted as the same picture's file would be.
 Picture = str | Path | Image.Image | npt.NDArray[Any] | Tensor
+
+
+# What a style or region takes numbers for.
+_NUMBERS = ("weight", "scale", "crop", "strength", "grow", "feather", "invert", "snap")
+_KEY = re.compile(r"\w+(\.\w+)*")
+# A run uses all of the device, and Hydra, Pillow and torch have settings of the whole process.
+_one_at_a_time = threading.RLock()
 
 
 def stylize(
@@ -43,7 +52,8 @@ def stylize(
 
     Beside other processes that need the cores, set ``OMP_WAIT_POLICY=PASSIVE`` in the environment
     before torch is imported: waiting threads then sleep, which can save most of the time. The
-    commands do so themselves; a function in somebody else's process cannot.
+    commands do so themselves; a function in somebody else's process cannot. Calls from several
+    threads take turns.
 
     Args:
         content: the photograph; shrunk to a long side of ``size`` pixels, unless that is
@@ -69,25 +79,45 @@ def stylize(
     Raises:
         UserError: one line that says what is wrong with the input and what to do.
     """
+    with _one_at_a_time:
+        try:
+            return _stylize(
+                content, styles, regions, reference, reference_regions, progress, settings
+            )
+        except OSError as error:
+            raise UserError(describe(error)) from error
+
+
+def _stylize(
+    content: Picture,
+    styles: Mapping[str, Any] | str | None,
+    regions: Mapping[str, Any] | Picture | None,
+    reference: Picture | None,
+    reference_regions: Picture | None,
+    progress: bool,
+    settings: Mapping[str, Any],
+) -> Result:
     in_memory: dict[str, Image.Image] = {}
 
-    def name(picture: Any, kind: str) -> Any:
+    def name(picture: Any, kind: Kind) -> Any:
         if isinstance(picture, str):
             return picture
         if isinstance(picture, Path):
             return str(picture)
-        in_memory[key := f"{kind} {len(in_memory) + 1} in memory"] = _to_image(picture, kind)
+        in_memory[key := f"{kind} {len(in_memory) + 1} in memory"] = to_image(picture, kind)
         return key
 
     chosen = compose_settings(_overrides(settings))
     chosen.content = name(content, "picture")
-    chosen.styles = styles if isinstance(styles, str) else _named(styles or {}, name)
+    if isinstance(styles, Image.Image | np.ndarray | Tensor):
+        raise UserError('styles is a picture; give the region, too, such as {"all": picture}')
+    chosen.styles = styles if isinstance(styles, str) else _named(styles or {}, name, "picture")
     if reference is not None:
         chosen.reference = name(reference, "reference")
     if reference_regions is not None:
         chosen.reference_regions = name(reference_regions, "label map")
     if isinstance(regions, Mapping):
-        chosen.regions = _named(regions, name)
+        chosen.regions = _named(regions, name, "mask")
     elif regions is not None:
         chosen.regions = name(regions, "label map")
     chosen.__post_init__()
@@ -97,62 +127,53 @@ def stylize(
         return run_stylize(chosen, Path.cwd(), in_memory=in_memory, bar=bar)
 
 
-def _named(value: Any, name: Any, kind: str = "picture") -> Any:
-    """The same with pictures in memory replaced by the names they are held under."""
+def _named(
+    value: Any, name: Callable[[Any, Kind], str], kind: Kind, numbers: Collection[str] = ()
+) -> Any:
+    """The same with pictures in memory replaced by the names they are held under.
+
+    Args:
+        value: what is given for all regions, one of them, or one of its styles.
+        name: holds a picture and gives it a name.
+        kind: what the pictures are to be; what a region has under ``mask`` is a mask.
+        numbers: keys of what is no picture.
+    """
     if isinstance(value, Mapping):
-        # Masks keep their mode.
         return {
-            str(key): _named(inner, name, "mask" if key == "mask" else kind)
+            str(key): _plain(inner)
+            if key in numbers
+            else _named(inner, name, "mask" if numbers and key == "mask" else kind, _NUMBERS)
             for key, inner in value.items()
         }
     if isinstance(value, Path | Image.Image | np.ndarray | Tensor):
         return name(value, kind)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_named(inner, name, kind) for inner in value]
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_named(inner, name, kind, numbers) for inner in value]
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's and torch's numbers, and lists of them, as Python's."""
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        return value.tolist()
     return value
-
-
-def _to_image(picture: Any, kind: str) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture if kind != "picture" or picture.mode == "RGB" else picture.convert("RGB")
-    if isinstance(picture, Tensor):
-        tensor = picture if picture.ndim == 4 else picture[None]
-        if tensor.ndim != 4 or tensor.shape[:2] not in ((1, 1), (1, 3)):
-            raise UserError(
-                f"a {kind} has shape {tuple(picture.shape)}; tensors are CHW or BCHW, B = 1, C = 3"
-            )
-        return Image.fromarray(tensor_to_array(tensor.expand(1, 3, -1, -1)))
-    if isinstance(picture, np.ndarray):
-        array = picture if picture.ndim == 3 else picture[..., None]
-        if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-            raise UserError(f"a {kind} has shape {picture.shape}; arrays are HW or HWC with C = 3")
-        if array.dtype == bool:
-            array = array.astype(np.uint8) * 255
-        elif array.dtype != np.uint8:
-            if not (np.issubdtype(array.dtype, np.floating) and np.nanmax(array) <= 1.0):
-                raise UserError(
-                    f"a {kind} has type {array.dtype}; arrays are uint8 in [0, 255] or "
-                    "floating-point in [0, 1]"
-                )
-            array = (np.clip(array, 0, 1) * 255).round().astype(np.uint8)
-        return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-    raise UserError(
-        f"a {kind} is of type {type(picture).__name__}; give a path, PIL picture, array"
-    )
 
 
 def _overrides(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Settings as Hydra's overrides."""
     found = []
     for key, value in settings.items():
+        if not _KEY.fullmatch(str(key)) or key == "hydra":
+            raise UserError(f"no setting {key!r}; see python -m pipeline --help")
         if isinstance(value, Mapping):
             found += _overrides(value, f"{prefix}{key}.")
         else:
-            found.append(f"{prefix}{key}={_literal(value)}")
+            found.append(plain_override(f"{prefix}{key}={_literal(value)}", sweep=False))
     return found
 
 
 def _literal(value: Any) -> str:
+    value = _plain(value)
     if value is None:
         return "null"
     if isinstance(value, bool):

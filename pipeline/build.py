@@ -25,6 +25,7 @@ from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
 from pipeline.networks import encoders, segmenters, text_prompts
+from pipeline.paths import located
 from pipeline.pictures import size
 from pipeline.regions.names import SCENE_CLASSES
 from pipeline.regions.prompted import check_found
@@ -132,7 +133,7 @@ def classes(settings: Settings, start: Path) -> tuple[str, ...]:
 
 
 def _file(name: str | None, start: Path) -> Path | None:
-    return None if name is None else start / Path(name).expanduser()
+    return None if name is None else located(name, start)
 
 
 def segment_picture(

@@ -1,9 +1,12 @@
 """Errors: what only the user can put right, and how a command says so."""
 
 import difflib
+import errno
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 #: What to do about a file that cannot be read or written, where nothing better is known.
@@ -17,21 +20,31 @@ class UserError(Exception):
     line prints it on stderr and exits with status 2.
     """
 
+    def __init__(self, message: str) -> None:
+        # Names of files and regions may hold line breaks.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class Stopped(UserError):
     """A run has ended before its time, for a reason that is said; its result so far is written."""
 
 
-def describe(error: UserError | OSError, remedy: str = ANOTHER_FILE) -> str:
+def describe(
+    error: UserError | OSError, remedy: str = ANOTHER_FILE, folder: Path | None = None
+) -> str:
     """One line: what is wrong, and what to do.
 
     Args:
         error: that ended the command.
         remedy: what to do about a file that cannot be read or written.
+        folder: where files are written to, for errors that name none, as a full disk's.
     """
     if isinstance(error, UserError):
         return str(error)
-    return f"{error.filename or 'file'}: {error.strerror or error}; {remedy}"
+    where = error.filename or folder or "file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}: no space left on this disk; free some, or {remedy}"
+    return f"{where}: {error.strerror or error}; {remedy}"
 
 
 def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
@@ -62,6 +75,15 @@ def fail(message: str) -> NoReturn:
     """End the process with one line on stderr and exit status 2."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)
+
+
+def without_warnings() -> None:
+    """Keep the libraries' warnings, which are for developers, from a command's user.
+
+    Whoever asks Python for warnings (``-W``, ``PYTHONWARNINGS``) gets them.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 @contextmanager

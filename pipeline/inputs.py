@@ -8,14 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from PIL import Image
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.paths import exists, located
 from pipeline.pictures import read
 from pipeline.pictures.read import InMemory, Photograph
 from pipeline.pictures.resize import resize
 from pipeline.regions.custom import own_names
-from pipeline.regions.label_map import LabelMap, label_maps, mask_of_size
+from pipeline.regions.label_map import LabelMap, label_maps, label_picture, mask_of_size
 from pipeline.regions.names import CLASSES, check_names
 from pipeline.request import Request, StyleChoice
 from pipeline.styles import StylePicture
@@ -107,7 +109,7 @@ def read_inputs(
         )
 
     opened = [
-        None if file is None else attempt(partial(read.open_labels, file, folder, in_memory))
+        None if file is None else attempt(partial(_labels, file, folder, in_memory))
         for file in (request.label_map, request.reference_labels)
     ]
     label_map, reference_labels = label_maps(*opened)
@@ -129,7 +131,7 @@ def read_inputs(
         for name, source in _mask_files(request, label_map, classes).items()
     }
     for key, file in request.weights.items():
-        if not (path := folder / Path(file).expanduser()).is_file():
+        if not exists(path := located(file, folder)) or not path.is_file():
             problems.append(
                 f"weights file {path} not found; give the path of a .safetensors or .pth "
                 f"with {key}=FILE"
@@ -142,8 +144,24 @@ def read_inputs(
     )
 
 
+def _labels(source: str, folder: Path, in_memory: InMemory | None) -> Image.Image:
+    picture = read.open_labels(source, folder, in_memory)
+    try:
+        return label_picture(picture)
+    except ValueError as error:
+        raise _unusable("label map", source, error) from None
+
+
 def _mask(source: str, height: int, width: int, folder: Path, in_memory: InMemory | None) -> Tensor:
-    return mask_of_size(read.open_labels(source, folder, in_memory), height, width)
+    picture = read.open_labels(source, folder, in_memory)
+    try:
+        return mask_of_size(picture, height, width)
+    except ValueError as error:
+        raise _unusable("mask", source, error) from None
+
+
+def _unusable(what: str, source: str, error: ValueError) -> UserError:
+    return UserError(f"{source} cannot be used as a {what}: {error}; save it anew as an 8-bit PNG")
 
 
 def _style_mask(choice: StyleChoice, folder: Path, in_memory: InMemory | None) -> Tensor:
@@ -156,9 +174,8 @@ def _style_mask(choice: StyleChoice, folder: Path, in_memory: InMemory | None) -
         UserError: it cannot be read, or nothing of it is left.
     """
     source = str(choice.mask)
-    labels = read.open_labels(source, folder, in_memory)
     size = read.open_style(choice.image, folder, in_memory).size
-    mask = mask_of_size(labels, size[1], size[0])
+    mask = _mask(source, size[1], size[0], folder, in_memory)
     if choice.crop is not None:
         left, top, right, bottom = read.pixel_box(choice.crop, size, choice.image)
         mask = mask[..., top:bottom, left:right]

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import UserError, not_one_of
+from pipeline.paths import located
 
 #: What becomes of a region's colours; see `pipeline.pictures.color`.
 Color = StrEnum("Color", ["style", "luminance", "match", "histogram"])
 
+#: Pixels; no picture is so large.
+_FARTHEST = 1_000_000
 _PROMPT = re.compile(r"\s*text\s*\((.*)\)\s*", re.DOTALL)
 _SHAPE = re.compile(r"\s*(box|circle|polygon)\s*\(([^()]*)\)\s*")
 _SEED = re.compile(r"\s*(box|circle|polygon|point|not)\s*\(([^()]*)\)\s*,?")
@@ -202,9 +205,7 @@ class Request:
             ),
         ]
         return {
-            f"{key}={name}": folder / Path(name).expanduser()
-            for key, name in named
-            if isinstance(name, str)
+            f"{key}={name}": located(name, folder) for key, name in named if isinstance(name, str)
         }
 
 
@@ -236,8 +237,8 @@ def parse_prompt(text: str) -> Prompt | None:
 
 
 def _shape(kind: str, numbers: tuple[float, ...], text: str) -> Shape:
-    if not all(math.isfinite(number) and number >= 0 for number in numbers):
-        raise UserError(f"{text} should hold numbers from 0 up")
+    if not all(0 <= number <= _FARTHEST for number in numbers):
+        raise UserError(f"{text} should hold numbers from 0 up, to {_FARTHEST:,} at most")
     if kind == "box":
         if len(numbers) != 4 or not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
             raise UserError(f"{text} should be box(left, top, right, bottom)")
@@ -271,8 +272,11 @@ def parse_seeds(text: str) -> Seeds | None:
         part = part.strip(" ,\n\t")
         if kind in places:
             numbers = _numbers(part)
-            if len(numbers) != 2 or not all(math.isfinite(n) and n >= 0 for n in numbers):
-                raise UserError(f"{part} should be {kind}(x, y), with numbers from 0 up")
+            if len(numbers) != 2 or not all(0 <= n <= _FARTHEST for n in numbers):
+                raise UserError(
+                    f"{part} should be {kind}(x, y), with numbers from 0 up, to {_FARTHEST:,} "
+                    "at most"
+                )
             places[kind].append((numbers[0], numbers[1]))
         else:
             shapes.append(parse_shape(part))
@@ -307,7 +311,7 @@ def parse_styles(styles: Mapping[Any, Any]) -> dict[str, list[StyleChoice]]:
     """
     found: dict[str, list[StyleChoice]] = {}
     for region, style in styles.items():
-        if isinstance(style, Mapping) and style and all(str(key).isdigit() for key in style):
+        if isinstance(style, Mapping) and style and all(_is_number(str(key)) for key in style):
             for number, of_object in style.items():
                 found[f"{region}.{number}"] = _parse_style(f"{region}.{number}", of_object)
         else:
@@ -320,7 +324,8 @@ def _parse_style(region: str, style: Any) -> list[StyleChoice]:
     choices = []
     for entry in several:
         given = {"image": entry} if isinstance(entry, str) else entry
-        if not isinstance(given, Mapping) or not given.get("image"):
+        image = given.get("image") if isinstance(given, Mapping) else None
+        if not isinstance(given, Mapping) or not isinstance(image, str | int | float) or not image:
             raise UserError(
                 f"styles.{region}={style} is not the path or name of a picture; for more use "
                 f"styles.{region}={{image: PATH, strength: 0.5, scale: 1, crop: [0, 0, 0.5, 1], "
@@ -366,8 +371,10 @@ def _crop(key: str, crop: Any) -> Shape | None:
     text = f"{key}={crop}"
     if isinstance(crop, str):
         shape = parse_shape(crop)
-    else:
+    elif isinstance(crop, Sequence):
         shape = _shape("box", tuple(_number(key, number, 0, math.inf) for number in crop), text)
+    else:
+        shape = None
     if shape is None or shape.kind != "box":
         raise UserError(f"{text} should be [left, top, right, bottom]")
     return shape
@@ -409,10 +416,13 @@ def _region_choice(key: str, given: Any) -> RegionChoice:
             "{source: ..., snap: false, invert: false, grow: 0, feather: 2}"
         )
     _known(key, given, ("source", "snap", "invert", "grow", "feather"))
+    source = given.get("source")
+    if source is not None and not isinstance(source, str | int | float):
+        raise UserError(f"{key}.source={source} is not the path of a mask, a shape or a name")
     feather = given.get("feather")
     return RegionChoice(
-        source=_source(key, given.get("source"), bool(given.get("snap", False))),
-        invert=bool(given.get("invert", False)),
+        source=_source(key, source, _truth(f"{key}.snap", given.get("snap", False))),
+        invert=_truth(f"{key}.invert", given.get("invert", False)),
         grow=_number(f"{key}.grow", given.get("grow", 0.0), -1000, 1000),
         feather=None if feather is None else _number(f"{key}.feather", feather, 0, 100),
     )
@@ -430,13 +440,26 @@ def _source(key: str, given: Any, snap: bool) -> str | Shape | Seeds | Prompt | 
     raise UserError(f"{key}.snap=true needs {key}='box(left,top,right,bottom)' around the thing")
 
 
+def _is_number(text: str) -> bool:
+    # Unlike str.isdigit, which takes ², too.
+    return re.fullmatch("[0-9]{1,9}", text) is not None
+
+
 def _known(key: str, given: Mapping[Any, Any], names: Sequence[str]) -> None:
     unknown = [str(name) for name in given if name not in names]
     if unknown:
         raise UserError(f"no setting {key}.{unknown[0]}; there are {', '.join(names)}")
 
 
+def _truth(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{key}={value} is neither true nor false")
+    return value
+
+
 def _number(key: str, value: Any, low: float, high: float) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UserError(f"{key}={value} is no number; give one from {low:g} to {high:g}")
+    if not low <= value <= high:
         raise UserError(f"{key}={value} is outside {low:g} to {high:g}")
     return float(value)

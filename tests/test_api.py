@@ -1,6 +1,7 @@
 """Python: the command line's work as a function, on real photographs with the bundled networks."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,57 @@ def test_without_styles_it_finds_the_regions() -> None:
         (np.zeros((4, 4, 7)), {}, {}, "shape"),
         (np.full((40, 40, 3), 7.0), {}, {}, "uint8"),
         (3, {}, {}, "type int"),
+        ("", {}, {}, "content is empty"),
+        ("a" * 5000, {}, {}, "not found"),
+        ("~nosuch/a.png", {}, {}, "not found"),
+        (Path("~nosuch/a.png"), {}, {}, "not found"),
+        ("astronaut", np.zeros((24, 30, 3)), {}, "give the region, too"),
+        ("astronaut", {"person": {"image": "ink", "crop": 5}}, {}, "should be .left, top"),
+        ("astronaut", {"person.²": "ink"}, {}, "no region 'person.²'"),
+        ("astronaut", {}, {"method": 3}, "method=3 does not exist; choices"),
+        ("astronaut", {}, {"hydra": {"run": {"dir": "x"}}}, "no setting 'hydra'"),
+        ("astronaut", {}, {"a b": 3}, "no setting 'a b'"),
+        ("astronaut", {}, {"encoder": {"_target_": "os.abort"}}, "no setting 'encoder._target_'"),
+        ("astronaut", {}, {"snapshots": {1}}, "snapshots='{1}' should be a list of whole"),
     ],
 )
 def test_mistakes_are_one_line(content: Any, styles: Any, options: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         stylize(content, styles, **{**QUICK, **options})
     assert "\n" not in str(error.value)
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    style = {
+        "image": np.zeros((40, 40, 3)),
+        "strength": np.float32(0.5),
+        "crop": np.array([0, 0, 0.5, 1]),
+        "scale": torch.tensor(2.0),
+    }
+    options: dict[str, Any] = {**QUICK, "size": np.int64(64), "snapshots": np.array([1])}
+    options["optimizer"] = {"iterations": 1, "scales": 1}
+    found = stylize("astronaut", {"crop": style}, regions={"crop": "box(0, 0, 1, 0.5)"}, **options)
+    assert found.picture.size == (64, 64)
+    assert set(found.snapshots) == {1}
+
+
+def test_threads_take_turns_and_have_the_results_of_one() -> None:
+    def paint(number: int) -> torch.Tensor | None:
+        options: dict[str, Any] = {**QUICK, "size": 64, "init": "noise", "seed": number % 2}
+        options["optimizer"] = {"iterations": 2, "scales": 1}
+        box = {"a": "box(0, 0, 1, 0.5)"}
+        return stylize("astronaut", {"a": "ink"}, regions=box, **options).painted
+
+    one_by_one = [paint(number) for number in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        for number, found in enumerate(pool.map(paint, range(4))):
+            assert found is not None
+            expected = one_by_one[number % 2]
+            assert expected is not None
+            assert torch.equal(found, expected)
+    assert one_by_one[0] is not None
+    assert one_by_one[1] is not None
+    assert not torch.equal(one_by_one[0], one_by_one[1])
 
 
 def test_the_photographs_own_size() -> None:

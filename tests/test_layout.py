@@ -78,7 +78,9 @@ OF_NO_MODULE = {
     "tests/compare/test_browser.py": "the report's page in a browser",
     "tests/simulated_cuda/test_simulated_cuda.py": "everything, on a device that pretends",
     "tests/test_ended_runs.py": "whole runs that are ended, or share a folder",
+    "tests/test_hostile.py": "everything, by the hundreds of inputs that are wrong or odd",
     "tests/test_layout.py": "the imports",
+    "tests/test_portability.py": "the wheel, from outside",
     "tests/test_readme.py": "the READMEs",
     "tests/test_unchanged.py": "whole runs, bit by bit",
 }

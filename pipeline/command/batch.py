@@ -2,10 +2,11 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pipeline.compare.callback import FILES
+from pipeline.paths import shown
 from pipeline.results.failures import Failure, record
 from pipeline.results.file_names import file_names
 
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[str, Path], None]
 
 
-def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
+def folders(sources: Sequence[str], output: Path, kept: Collection[str] = ()) -> dict[str, Path]:
     """A folder in ``output`` for each picture: its name without the ending, made safe.
 
     Of pictures with the same name, the second one's ends in ``-2``, and so on (`file_names`).
@@ -23,9 +24,10 @@ def folders(sources: Sequence[str], output: Path) -> dict[str, Path]:
     Args:
         sources: the pictures' paths, in an order that stays the same from run to run.
         output: folder for all of them.
+        kept: further names of files there.
     """
     # Files of the comparison lie beside the folders.
-    taken = {*FILES}
+    taken = {*FILES, *kept}
     found: dict[str, Path] = {}
     for source in sources:
         (name,) = file_names([Path(source).stem], taken).values()
@@ -39,6 +41,7 @@ def carry_out(
     output: Path,
     work: Work,
     explain: Callable[[str, Exception], Failure],
+    kept: Collection[str] = (),
 ) -> dict[str, Failure]:
     """Carry out one run a picture.
 
@@ -47,13 +50,14 @@ def carry_out(
         output: folder for all of them.
         work: carries out one.
         explain: what to say of a picture's error.
+        kept: as `folders`.
 
     Returns:
         What has failed, by the name of the picture's folder; ``failed.json`` there says so, too.
     """
     failed: dict[str, Failure] = {}
-    for number, (source, folder) in enumerate(folders(sources, output).items(), start=1):
-        log.info("picture %d of %d: %s", number, len(sources), source)
+    for number, (source, folder) in enumerate(folders(sources, output, kept).items(), start=1):
+        log.info("picture %d of %d: %s", number, len(sources), shown(source))
         try:
             work(source, folder)
         except Exception as error:

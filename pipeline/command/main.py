@@ -4,6 +4,8 @@ Whatever only the user can put right ends in one line on stderr and exit status 
 """
 
 import atexit
+import io
+import logging
 import os
 import shlex
 import shutil
@@ -14,10 +16,11 @@ import tempfile
 from pipeline.command import failures
 from pipeline.command.failures import Outcome
 from pipeline.command.messages import message, one_line
-from pipeline.command.overrides import is_sweep, plain_override
+from pipeline.command.overrides import is_sweep, options_first, plain_override
 from pipeline.command.task import start
+from pipeline.config import composing
 from pipeline.config.compose import register
-from pipeline.errors import fail
+from pipeline.errors import fail, without_warnings
 from pipeline.results.folder import has_begun
 from pipeline.runtime import distributed, threads
 from pipeline.runtime.interruption import raise_on_sigterm
@@ -35,12 +38,15 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Apple's MPS lacks some resamplings; torch then takes the CPU for these alone.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    sweep = is_sweep(sys.argv[1:])
-    sys.argv[1:] = [plain_override(word, sweep) for word in sys.argv[1:]]
-    if distributed.rank() > 0:
-        _follow()
+    composing.install()
+    without_warnings()
+    _take_any_text()
     with failures.collecting() as outcome:
         try:
+            sweep = is_sweep(sys.argv[1:])
+            sys.argv[1:] = options_first(plain_override(word, sweep) for word in sys.argv[1:])
+            if distributed.rank() > 0:
+                _follow()
             start()
         except KeyboardInterrupt as error:
             failures.clear_up()
@@ -52,6 +58,15 @@ def main() -> None:
                 raise
             fail(line)
     _end(outcome)
+
+
+def _take_any_text() -> None:
+    """What a terminal's or a file's encoding lacks is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # A log that cannot be written, on a full disk, is no reason for tracebacks between the lines.
+    logging.raiseExceptions = False
 
 
 def _follow() -> None:

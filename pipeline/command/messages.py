@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -14,19 +15,20 @@ from pipeline.results.failures import Failure
 log = logging.getLogger(__name__)
 
 
-def failure(error: Exception, size: int | str) -> Failure:
+def failure(error: Exception, size: object, folder: Path | None = None) -> Failure:
     """Why a run has no result.
 
     Args:
         error: that ended it.
         size: the setting, for want of memory.
+        folder: of the run.
     """
     if _is_out_of_memory(error):
         return Failure(
             f"not enough memory at size={size}; lower size or optimizer.history, "
             "or choose encoder=compact"
         )
-    line = message(error)
+    line = message(error, folder)
     if line is not None:
         return Failure(line)
     log.debug("a defect", exc_info=error)
@@ -42,13 +44,18 @@ def _is_out_of_memory(error: Exception) -> bool:
     return is_out_of_memory(error)
 
 
-def message(error: Exception) -> str | None:
-    """One line for what the user can put right; None for a defect of ours."""
+def message(error: Exception, folder: Path | None = None) -> str | None:
+    """One line for what the user can put right; None for a defect of ours.
+
+    Args:
+        error: that ended a run.
+        folder: of the run, if it is known.
+    """
     # First, as some of Hydra's are OSErrors, too.
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error)
     if isinstance(error, UserError | OSError):
-        return describe(error)
+        return describe(error, folder=folder)
     return None
 
 

@@ -5,10 +5,15 @@ them, and ``${...}`` would stand for something else.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
+
+from pipeline.errors import UserError
+from pipeline.paths import exists, located
 
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2})(?P<key>[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 _PATHS = re.compile(
@@ -19,9 +24,15 @@ _PATHS = re.compile(
 )
 #: Folders of Hydra's, in whose names ``${now:...}`` stands for the time.
 _FOLDERS = re.compile(r"hydra\.(?:run|sweep)\.dir")
+_GROUPS = re.compile(r"hydra(?:/\w+)?|segmenter|encoder|method|loss|optimizer|logger|preset")
+_NO_NAME = re.compile(r"(?i:null|true|false|nan|inf)|[-+]?[\d.]+(?:e[-+]?\d+)?")
 _SWEEP = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag)\(.*\)", re.DOTALL)
 #: What Hydra's grammar takes without quotes.
 _PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][A-Za-z0-9_./*?@|-]*")
+#: Hydra's options that are followed by a word of their own.
+_WITH_VALUE = re.compile(
+    r"--(?:cfg|package|config-(?:path|name|dir)|experimental-rerun)|-c|-p|-c[pnd]"
+)
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -36,7 +47,7 @@ def plain_override(word: str, sweep: bool) -> str:
         word: an argument.
         sweep: whether commas separate the values of a sweep.
     """
-    if word.startswith(("styles.", "regions.")):
+    if word.startswith(("styles.", "regions.", "styles={", "regions={")):
         word = f"++{word}"
     if word.startswith("experiment="):
         word = f"+{word}"
@@ -46,6 +57,8 @@ def plain_override(word: str, sweep: bool) -> str:
     if found is None:
         return word
     value = found["value"]
+    if _GROUPS.fullmatch(found["key"]) and _NO_NAME.fullmatch(value):
+        value = _quoted(value)  # so that Hydra says which choices there are
     if _PATHS.fullmatch(found["key"]):
         value = _path_value(value, sweep)
     elif _FOLDERS.fullmatch(found["key"]):
@@ -64,11 +77,11 @@ def literal(text: str) -> str:
 
 
 def _path_value(value: str, sweep: bool) -> str:
-    if not value or value == "null":
+    if not value:
         return value
     if _exists(value):
         return _plain_or_quoted(value)
-    if _SWEEP.fullmatch(value):
+    if value == "null" or _SWEEP.fullmatch(value):
         return value
     if value[0] + value[-1] in ("[]", "{}"):
         return _collection(value)
@@ -81,8 +94,8 @@ def _path_value(value: str, sweep: bool) -> str:
 
 def _exists(value: str) -> bool:
     try:
-        return Path(value).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):  # too long, nobody's home, a null character
+        return exists(located(value, Path()))
+    except UserError:  # one may not look
         return False
 
 
@@ -156,6 +169,31 @@ def _entry(text: str) -> str:
         return before + _collection(bare)
     strange = re.search(r"[^A-Za-z0-9_./*?@|%+\\ -]", bare)
     return before + (literal(bare) if strange else bare)
+
+
+def options_first(words: Iterable[str]) -> list[str]:
+    """A command's arguments with Hydra's options before the overrides, as its parser wants them.
+
+    Raises:
+        UserError: an option that does not exist, or lacks its value.
+    """
+    options: list[str] = []
+    overrides: list[str] = []
+    for word in words:
+        if word.lstrip("+~").startswith("="):
+            raise UserError(f"{word} names no setting; write KEY=VALUE")
+        value = bool(options) and _WITH_VALUE.fullmatch(options[-1]) is not None
+        is_option = value or (word.startswith("-") and not _OVERRIDE.fullmatch(word))
+        (options if is_option else overrides).append(word)
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; see python -m pipeline --help, or --hydra-help for options")
+
+    # Its own way is to print all options.
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args([*options, *overrides])
+    return [*options, *overrides]
 
 
 def is_sweep(words: Sequence[str]) -> bool:

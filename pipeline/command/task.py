@@ -46,7 +46,9 @@ def task(configuration: DictConfig) -> None:
         assert isinstance(settings, Settings)
         failed = _paint(settings, configuration, output)
     except Exception as error:
-        why = failure(error, configuration.size)
+        # As it is written: it may be what cannot be resolved.
+        size = OmegaConf.to_container(configuration, resolve=False)["size"]  # type: ignore[index,call-overload]
+        why = failure(error, size, output)
         if sweep:
             # The other runs go on all the same.
             record(output, _named(why, configuration, HydraConfig.get().overrides.task))
@@ -108,9 +110,10 @@ def _paint_all(
 
     def explain(source: str, error: Exception) -> Failure:
         words, values = of_one(source)
-        return _named(failure(error, settings.size), values, words)
+        return _named(failure(error, settings.size, output), values, words)
 
-    failed = batch.carry_out(sources, output, paint, explain)
+    kept = [f"{HydraConfig.get().job.name}.log", ".hydra"]
+    failed = batch.carry_out(sources, output, paint, explain, kept)
     if "report" in HydraConfig.get().callbacks:
         write_report(output)
     return failed

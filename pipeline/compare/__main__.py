@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.compare.report import report
-from pipeline.errors import fails_in_one_line
+from pipeline.errors import fails_in_one_line, without_warnings
 from pipeline.runtime.threads import choose_waiting
 
 
@@ -12,6 +12,7 @@ def main(words: list[str] | None = None) -> None:
     """The command; exits with 2 where the user has to put something right."""
     # The measures import torch, later on.
     choose_waiting()
+    without_warnings()
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.compare",
         description="Compare finished runs: report.html, contact_sheet.png and results.csv.",

@@ -49,7 +49,9 @@ def evaluate(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, float]:
     seconds = {str(stage): float(spent) for stage, spent in summary.get("seconds", {}).items()}
     found = {"seconds": sum(seconds.values())} if seconds else {}
     found |= {f"seconds.{stage}": spent for stage, spent in seconds.items()}
-    found |= {key: summary[key] for key in ("iterations", "peak_memory_mib") if summary.get(key)}
+    found |= {
+        key: float(summary[key]) for key in ("iterations", "peak_memory_mib") if summary.get(key)
+    }
     if run.status == "finished":
         found |= _picture_measures(run, encoder)
     return found

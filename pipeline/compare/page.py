@@ -4,6 +4,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from PIL import Image
 from pipeline.compare.columns import Comparison
 from pipeline.compare.runs import Point, Run
 from pipeline.errors import UserError
-from pipeline.pictures.read import large_pictures, open_picture
+from pipeline.paths import shown
+from pipeline.pictures.read import open_picture
 
 _THUMBNAIL = 480  # long side, in pixels
 _SMALL = 96
@@ -74,11 +76,11 @@ class _Album:
         if path not in self._numbers:
             try:
                 picture = open_picture(path)
-            except UserError:
+                thumbnail = _data_uri(picture, _THUMBNAIL, quality=82)
+                full = _data_uri(picture, max(picture.size), quality=92)
+            except (UserError, OSError):  # the latter: no JPEG is so large
                 return None
             self._numbers[path] = len(self.pictures)
-            thumbnail = _data_uri(picture, _THUMBNAIL, quality=82)
-            full = _data_uri(picture, max(picture.size), quality=92)
             self.pictures.append(Picture(label, thumbnail, full, *picture.size))
         return self._numbers[path]
 
@@ -106,7 +108,7 @@ def save_page(comparison: Comparison, path: Path) -> None:
         differing=_differing(comparison),
         data=_data(comparison, cards, album),
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def plot_curves(runs: Sequence[Run]) -> Plot | None:
@@ -173,8 +175,8 @@ def _contents(comparison: Comparison, album: _Album) -> list[Content]:
     runs_of: dict[tuple[bytes, ...], list[Run]] = {}
     for run in comparison.runs:
         files = [run.folder / "content.png", run.folder / "regions.png"]
-        if run.status != "failed" and files[0].exists():
-            pair = tuple(file.read_bytes() if file.exists() else b"" for file in files)
+        if run.status != "failed" and files[0].is_file():
+            pair = tuple(file.read_bytes() if file.is_file() else b"" for file in files)
             runs_of.setdefault(pair, []).append(run)
     found = []
     for runs in runs_of.values():
@@ -197,8 +199,8 @@ def _card(run: Run, number: int, comparison: Comparison, album: _Album) -> Card:
     name = "result.png" if run.status == "finished" else "regions.png"
     styles = []
     for file in sorted((run.folder / "styles").glob("*.png")):
-        with large_pictures(), Image.open(file) as opened:
-            styles.append((file.stem, _data_uri(opened.convert("RGB"), _SMALL, quality=80)))
+        with suppress(UserError):  # a broken one costs the others nothing
+            styles.append((shown(file.stem), _data_uri(open_picture(file), _SMALL, quality=80)))
     return Card(run, settings, album.add(run.folder / name, label), styles)
 
 

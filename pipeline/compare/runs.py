@@ -16,6 +16,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from pipeline.errors import UserError
+from pipeline.paths import shown
 from pipeline.results.failures import BEGUN, FILE, Failure, read
 from pipeline.results.file_names import safe_name
 from pipeline.results.folder import STATE, UNFINISHED
@@ -90,7 +91,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
             raise UserError(f"no run in {folder}; name the folder of a run or a sweep")
         found |= dict.fromkeys(inside)
     names = _names(list(found))
-    return [read_run(folder, name) for folder, name in zip(found, names, strict=True)]
+    return [read_run(folder, shown(name)) for folder, name in zip(found, names, strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:
@@ -98,15 +99,16 @@ def read_run(folder: Path, name: str) -> Run:
     settings: dict[str, Value] = {}
     overrides: list[str] = []
     try:
-        settings = flatten(_yaml(folder / ".hydra" / "config.yaml") or {})
-        overrides = [str(word) for word in _yaml(folder / ".hydra" / "overrides.yaml") or []]
+        settings = flatten(_plain(_yaml(folder / ".hydra" / "config.yaml") or {}))
+        words = _yaml(folder / ".hydra" / "overrides.yaml") or []
+        overrides = [shown(str(word)) for word in words]
         failed = _failure(folder)
         if failed is not None:
             # What has failed may have had other settings than an earlier result beside it.
-            settings = flatten(failed.settings) if failed.settings else settings
-            overrides = [*failed.overrides] or overrides
-            return Run(name, folder, "failed", failed.message, settings, overrides)
-        summary = json.loads((folder / "summary.json").read_text())
+            settings = flatten(_plain(failed.settings)) if failed.settings else settings
+            overrides = [shown(word) for word in failed.overrides] or overrides
+            return Run(name, folder, "failed", shown(failed.message), settings, overrides)
+        summary = _plain(json.loads((folder / "summary.json").read_text()))
         if summary.get("stopped"):
             return Run(name, folder, "failed", str(summary["stopped"]), settings, overrides)
         overrides = overrides or [str(word) for word in summary.get("overrides", [])]
@@ -123,7 +125,8 @@ def read_run(folder: Path, name: str) -> Run:
         )
     except Exception as error:  # Whatever is in one folder, the others are compared.
         reason = " ".join(str(error).split()) or type(error).__name__
-        return Run(name, folder, "failed", f"cannot be read: {reason}", settings, overrides)
+        why = f"cannot be read: {shown(reason)}"
+        return Run(name, folder, "failed", why, settings, overrides)
 
 
 def differing_settings(runs: Sequence[Run]) -> list[str]:
@@ -145,6 +148,15 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, int | float) else str(value)
     return flat
+
+
+def _plain(tree: Any) -> Any:
+    """The same with texts that every file takes (`shown`)."""
+    if isinstance(tree, dict):
+        return {_plain(key): _plain(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_plain(value) for value in tree]
+    return shown(tree) if isinstance(tree, str) else tree
 
 
 def _yaml(path: Path) -> Any:

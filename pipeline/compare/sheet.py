@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.pictures.read import open_picture
 
 _CELL = 320  # width of a picture, in pixels
+_TALLEST = 4 * _CELL
 _GAP = 20
 _TEXT = 15
 _LINE = 20
@@ -43,7 +44,7 @@ def _content_tiles(comparison: Comparison) -> list[_Tile]:
     contents: dict[bytes, Path] = {}
     for run in comparison.runs:
         file = run.folder / "content.png"
-        if run.status != "failed" and file.exists():
+        if run.status != "failed" and file.is_file():
             contents.setdefault(file.read_bytes(), file)
     return [_Tile(_fitted(file), ["content"]) for file in contents.values()]
 
@@ -94,7 +95,7 @@ def _fitted(path: Path) -> Image.Image:
         picture = open_picture(path)
     except UserError:
         return _blank("no picture", _CELL * 3 // 4)
-    height = max(1, round(picture.height * _CELL / picture.width))
+    height = min(_TALLEST, max(1, round(picture.height * _CELL / picture.width)))
     return picture.resize((_CELL, height), Image.Resampling.LANCZOS)
 
 

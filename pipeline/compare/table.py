@@ -18,7 +18,7 @@ def save_results(comparison: Comparison, path: Path) -> None:
     Measures are written in full; what a run lacks is empty.
     """
     keys = [column.key for column in comparison.columns]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "status", *keys, "message", "command"])
         for run, row in zip(comparison.runs, comparison.rows, strict=True):

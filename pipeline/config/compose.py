@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
+from pipeline.config.composing import ERRORS
 from pipeline.config.schema import Settings
 from pipeline.errors import UserError, did_you_mean, nearest, not_one_of
 from pipeline.results.folder import unused_folder
@@ -26,6 +27,16 @@ CONF = next(
 )
 
 
+# What to write for a value of each type.
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "one text",
+    list[int]: "a list of whole numbers, such as [1,2]",
+    list[float]: "a list of numbers, such as [1,0.5]",
+    list[str]: "a list of names, such as [a,b]",
+}
 # Plugins of Hydra that run sweeps side by side, and the extras that install them.
 _LAUNCHERS = {
     "joblib": "joblib",
@@ -52,7 +63,9 @@ def compose_settings(overrides: Sequence[str]) -> Settings:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             settings = OmegaConf.to_object(compose("config", [*overrides]))
-    except (HydraException, OmegaConfBaseException) as error:
+    except UserError:
+        raise
+    except (HydraException, OmegaConfBaseException, *ERRORS) as error:
         raise UserError(explain(error)) from None
     assert isinstance(settings, Settings)
     return settings
@@ -81,10 +94,39 @@ def explain(error: BaseException) -> str:
     choice = _explain_choice(text)
     if choice:
         return choice
-    merging = re.match(r"Error merging override (\S+)", text)
-    deepest = " ".join(str(causes[-1 if merging else 0]).split())
-    reason = re.sub(r" (full_key|reference_type|object_type).*", "", deepest)
-    return f"{merging[1]}: {reason}" if merging else reason
+    first = str(causes[0])
+    if isinstance(causes[0], OverrideParseException):
+        return (
+            f"{causes[0].override} is no setting; write KEY=VALUE, the key of letters a to z, "
+            "digits, _ and dots; see python -m pipeline --help"
+        )
+    merging = re.match(r"Error merging override (.+)", first)
+    if merging and any(isinstance(cause, GrammarParseError) for cause in causes):
+        return f"{merging[1].strip()}: the ${{...}} in it cannot be read; write it out"
+    if merging:
+        word_given = merging[1].strip()
+        return (
+            _explain_type(word_given) or f"{word_given}: {_short(causes[min(1, len(causes) - 1)])}"
+        )
+    return _short(causes[0])
+
+
+def _short(error: BaseException) -> str:
+    """An error's text in one line, without what OmegaConf adds to it."""
+    text = re.split(r"\s(?:full_key:|reference_type=|object_type=|See https:)", str(error))[0]
+    return " ".join(text.split())[:400] or type(error).__name__
+
+
+def _explain_type(override: str) -> str:
+    """What to say of a value of the wrong type; empty for other errors."""
+    key, _, value = override.lstrip("+").partition("=")
+    kind = dict(_leaves(Settings)).get(key)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return not_one_of(key, value, kind)
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    optional = type(None) in get_args(kind)
+    expected = _KINDS.get(parts[0] if optional else kind)
+    return f"{override} should be {expected}{' or null' if optional else ''}" if expected else ""
 
 
 def _explain_choice(text: str) -> str:

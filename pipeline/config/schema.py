@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import request
 from pipeline.errors import UserError, not_one_of
+from pipeline.regions.names import CLASSES
 from pipeline.request import Color
 
 #: The largest number that ``size`` takes.
@@ -65,7 +66,10 @@ class Range:
                     f"{key}={_plain(value)} is neither {words} nor a whole number "
                     f"from {self.low:g} to {self.high:g}"
                 )
-        # None stands for a default. Written so that NaN, too, is outside.
+        # None stands for a default.
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+            return f"{key}={_plain(value)} is no number from {self.low:g} to {self.high:g}"
+        # Written so that NaN, too, is outside.
         if value is None or self.low <= value <= self.high:
             return ""
         return f"{key}={value} is outside {self.low:g} to {self.high:g}"
@@ -263,7 +267,7 @@ def _problems_of_values(settings: Settings) -> Iterator[str]:
             if value not in [*entry.type]:
                 yield not_one_of(key, value, entry.type)
         elif taken is not None:
-            values = value if isinstance(value, list) else [value]
+            values = value if isinstance(value, list) and not taken.words else [value]
             yield from filter(None, (taken.problem(key, one) for one in values))
 
 
@@ -271,7 +275,7 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     """What is wrong with values together."""
     iterations = settings.optimizer.iterations
     for number in settings.snapshots:
-        if number > iterations:
+        if isinstance(number, int) and number > iterations:
             yield f"snapshots={number} is after the last of optimizer.iterations={iterations}"
     for key, layers in (
         ("style_layers", settings.encoder.style_layers),
@@ -280,7 +284,7 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     ):
         if layers is not None and not layers:
             yield f"encoder.{key} is empty; name a layer or leave it null"
-    yield from _problems_of_open_models(settings.segmenter)
+    yield from _problems_of_segmenter(settings.segmenter)
     weights = settings.loss.layer_weights
     if weights is not None and not sum(weights) > 0:
         yield "loss.layer_weights are all 0; give one of them a weight"
@@ -292,7 +296,12 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     yield from _problems_of_regions_and_styles(settings)
 
 
-def _problems_of_open_models(segmenter: SegmenterSettings) -> Iterator[str]:
+def _problems_of_segmenter(segmenter: SegmenterSettings) -> Iterator[str]:
+    unknown = {*segmenter.refine.by_colour} - {*CLASSES}
+    # Which classes an open model has is known once it is read.
+    if segmenter.name not in OPEN_SEGMENTERS and unknown:
+        names = ", ".join(sorted(unknown))
+        yield f"segmenter.refine.by_colour={names}: the segmenter has no class of that name"
     if segmenter.name not in OPEN_SEGMENTERS and segmenter.model is not None:
         yield (
             f"segmenter.model={segmenter.model} is not for segmenter={segmenter.name}; "

@@ -1,8 +1,10 @@
 """Where a network's weights come from: a file, torchvision's cache or download, or the package."""
 
+import functools
 import hashlib
 import logging
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,28 +54,58 @@ def read_state_dict(path: Path) -> StateDict:
     """Tensors of a ``.safetensors`` or (with ``weights_only=True``) ``.pth`` file, on the CPU.
 
     Raises:
-        UserError: no such file, another format, or a damaged file.
+        UserError: no such file, another format, a damaged file, or tensors that are no weights:
+            sparse, quantized or complex ones, without values, or with NaN among them.
     """
     _require_file(path)
+    if path.suffix not in (".safetensors", ".pth"):
+        raise UserError(f"weights file {path} is refused; only .safetensors and .pth are read")
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        if path.suffix == ".pth":
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-            if isinstance(loaded, dict) and all(isinstance(v, Tensor) for v in loaded.values()):
-                return loaded
-            raise UserError(f"{path} is not a plain state dict; save module.state_dict() instead")
-    except UserError:
+        # Of old and odd formats torch warns; they are read all the same, or refused below.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if path.suffix == ".safetensors":
+                loaded = safetensors.torch.load_file(path)
+            else:
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return _checked(loaded, path)
+    except (UserError, MemoryError):
         raise
     except Exception as error:
         # The readers raise pickle, zip, runtime and format errors of their own.
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"weights file {path} cannot be read: {reason}") from None
-    raise UserError(f"weights file {path} is refused; only .safetensors and .pth are read")
+        raise UserError(
+            f"weights file {path} cannot be read: {reason}; name another or fetch it again"
+        ) from None
+
+
+def _checked(loaded: object, path: Path) -> StateDict:
+    """What was loaded, if it is names with dense tensors of numbers."""
+    if not isinstance(loaded, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
+    ):
+        raise UserError(f"{path} is not a plain state dict; save module.state_dict() instead")
+    for key, tensor in loaded.items():
+        strange = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
+        if strange or tensor.device.type == "meta":
+            raise UserError(
+                f"{path}: {key} is sparse, quantized, complex or without values; "
+                "save dense floating-point tensors"
+            )
+        if tensor.is_floating_point() and not bool(tensor.to(torch.float32).isfinite().all()):
+            raise UserError(f"{path}: {key} holds NaN or infinite values; name another file")
+    return loaded
 
 
 def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
+    status = path.stat()
+    return _sha256(path, status.st_mtime_ns, status.st_size)
+
+
+# Half a gigabyte takes half a second; a file is asked for several times.
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, modified: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -92,11 +124,27 @@ def official(url: str, may_download: bool) -> Path | None:
     """
     path = cached_file(url)
     if path.is_file():
-        return path
+        if _is_whole(path):
+            return path
+        if not may_download:
+            log.warning("%s is damaged and not used; delete it", path)
+            return None
+        log.warning("%s is damaged and fetched again", path)
+        path.unlink()
     return _download(url) if may_download else None
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a file is what torchvision published: its name ends in its SHA-256's beginning."""
+    return sha256(path).startswith(_hash_prefix(path))
+
+
+def _hash_prefix(path: Path) -> str:
+    return path.stem.rpartition("-")[2]
+
+
 def _download(url: str) -> Path | None:
+    """Download weights; what has arrived damaged is deleted and fetched once more."""
     path = cached_file(url)
     host = urlsplit(url).netloc
     if host in _unreachable:
@@ -104,9 +152,16 @@ def _download(url: str) -> Path | None:
     log.info("downloading %s to %s", url, path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = path.stem.rpartition("-")[2]
         with _connection_timeout(CONNECTION_TIMEOUT):
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=True)
+            for last in (False, True):
+                # Whole or not at all: it checks the SHA-256 before it gives the file its name.
+                try:
+                    torch.hub.download_url_to_file(url, str(path), _hash_prefix(path))
+                    break
+                except RuntimeError as error:
+                    if last or "hash" not in str(error):
+                        raise
+                    log.warning("%s arrived damaged and is fetched again", url)
     except (OSError, RuntimeError) as error:
         log.info("download failed: %s", " ".join(str(error).split()))
         _unreachable.add(host)
@@ -147,7 +202,19 @@ def locate(network: str, group: str, file: Path | None, url: str | None, bundled
             raise _missing_official(network, group, url)
     assert path is not None
     _require_file(path)
-    return Source(network, kind, path, sha256(path))
+    found = sha256(path)
+    if kind == "bundled" and found != bundled_sha256(path):
+        raise UserError(
+            f"{path} is damaged: its SHA-256 is not the one in {path.name}.sha256; install the "
+            "package again"
+        )
+    return Source(network, kind, path, found)
+
+
+def bundled_sha256(path: Path) -> str:
+    """What a bundled network's SHA-256 must be, in hexadecimal; empty where nothing says so."""
+    beside = path.with_name(f"{path.name}.sha256")
+    return beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
 
 
 def _require_file(path: Path) -> None:

@@ -4,7 +4,7 @@ import glob
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline import gallery
 from pipeline.errors import UserError, did_you_mean, nearest
+from pipeline.paths import exists, located
 from pipeline.pictures.resize import fitted_size
 from pipeline.pictures.strips import strips
 from pipeline.request import Shape
@@ -87,12 +88,15 @@ def content_files(source: str, folder: Path) -> list[str] | None:
     Raises:
         UserError: no picture there.
     """
-    path = Path(source).expanduser()
-    if (folder / path).is_dir():
+    path = located(source, folder)
+    path = Path(source) if path == folder / source else path
+    if not source:
+        return None
+    if exists(folder / path) and (folder / path).is_dir():
         endings = Image.registered_extensions()
         names = [entry for entry in (folder / path).iterdir() if entry.suffix.lower() in endings]
         found = [str(path / entry.name) for entry in names if not entry.name.startswith(".")]
-    elif glob.has_magic(source) and not (folder / path).exists():
+    elif glob.has_magic(source) and not exists(folder / path):
         found = glob.glob(str(path), root_dir=folder, recursive=True)
     else:
         return None
@@ -104,11 +108,13 @@ def content_files(source: str, folder: Path) -> list[str] | None:
 
 def _content(source: str, folder: Path, in_memory: InMemory) -> Image.Image:
     if source in in_memory:
-        return in_memory[source]
-    path = folder / Path(source).expanduser()
-    if not path.exists() and source in SAMPLES:
+        return _from_memory(in_memory[source], source, colours=True)
+    if not source:
+        raise UserError("content is empty; name a picture, a folder of pictures or a sample")
+    path = located(source, folder)
+    if not exists(path) and source in SAMPLES:
         return _sample(source)
-    if not path.exists():
+    if not exists(path):
         raise UserError(_not_found("content", source, folder, SAMPLES, "sample"))
     return open_picture(path)
 
@@ -145,10 +151,11 @@ def open_style(
     source: str, folder: Path, in_memory: InMemory | None = None, what: str = "style"
 ) -> Image.Image:
     """A style picture at its own size; arguments and errors as for `style_picture`."""
-    picture = (in_memory or {}).get(source)
-    if picture is None and source in SAMPLES and not (folder / source).exists():
-        picture = _sample(source)
-    return picture or open_picture(find_style(source, folder, what))
+    if in_memory and source in in_memory:
+        return _from_memory(in_memory[source], source, colours=True)
+    if source in SAMPLES and not exists(folder / source):
+        return _sample(source)
+    return open_picture(find_style(source, folder, what))
 
 
 def pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:
@@ -181,9 +188,9 @@ def open_labels(source: str, folder: Path, in_memory: InMemory | None = None) ->
     Arguments and errors as `content_picture`.
     """
     if in_memory and source in in_memory:
-        return in_memory[source]
-    path = folder / Path(source).expanduser()
-    if not path.exists():
+        return _from_memory(in_memory[source], source, colours=False)
+    path = located(source, folder)
+    if not exists(path):
         raise UserError(_not_found("mask", source, folder, (), ""))
     return _open(path, _upright)
 
@@ -194,8 +201,10 @@ def find_style(source: str, folder: Path, what: str = "style") -> Path:
     Raises:
         UserError: not found; the message says where it looked and the nearest names.
     """
-    path = folder / Path(source).expanduser()
-    if path.exists():
+    if not source:
+        raise UserError(f"{what} is empty; name a picture")
+    path = located(source, folder)
+    if exists(path):
         return path
     for name in (source, f"{source}.jpg"):
         if name in gallery.names():
@@ -213,7 +222,11 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         UserError: a directory, an empty or unreadable file, or no picture.
     """
-    return _open(path, lambda opened: _to_srgb(_upright(opened)))
+    return _open(path, _upright_srgb)
+
+
+def _upright_srgb(picture: Image.Image) -> Image.Image:
+    return to_srgb(_upright(picture))
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -233,10 +246,40 @@ def _open(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Im
             return convert(opened)
     except UnidentifiedImageError:
         raise UserError(f"{path} is not a picture that can be read; use JPEG, PNG, ...") from None
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} is too large: {error}") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {_one_line(error)}") from None
+    except Exception as error:
+        raise _unreadable(str(path), error) from None
+
+
+def _from_memory(picture: Image.Image, name: str, colours: bool) -> Image.Image:
+    """What `_open` would make of the picture's file; the caller's own stays as it is."""
+    try:
+        with _without_warnings():
+            if 0 in picture.size:
+                raise UserError(f"{name} has no pixels; give another")
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            return to_srgb(upright) if colours else upright
+    except Exception as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> Exception:
+    """The error for a picture whose reader failed; Pillow's raise errors of every kind."""
+    if isinstance(error, UserError | MemoryError):
+        return error
+    if isinstance(error, Image.DecompressionBombError):
+        return UserError(f"{name} is too large: {error}")
+    return UserError(
+        f"{name} cannot be read: {_one_line(error)}; save it anew as PNG or JPEG, or choose another"
+    )
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Of what is odd about a picture, Pillow's readers warn; it is read all the same, or not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
@@ -249,8 +292,7 @@ def large_pictures() -> Iterator[None]:
     # Pillow warns above this number, and refuses above twice as many.
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _without_warnings():
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -301,7 +343,12 @@ def _sample(name: str) -> Image.Image:
     return Image.fromarray(picture)
 
 
-def _to_srgb(picture: Image.Image) -> Image.Image:
+def to_srgb(picture: Image.Image) -> Image.Image:
+    """An upright picture of any mode as 8-bit sRGB.
+
+    Raises:
+        ValueError: it holds values that are not numbers.
+    """
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith("I") or picture.mode == "F":
         return grey_to_8_bit(picture)
@@ -340,12 +387,13 @@ def _not_found(what: str, source: str, folder: Path, names: Sequence[str], kind:
     stems = {Path(name).stem: name for name in names}
     near = {stems[stem] for stem in nearest(Path(source).stem, stems, most=2)}
     path = folder / source
-    if path.parent.is_dir():
+    with suppress(OSError, ValueError):  # one may not look, or it is no name of a file
         files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
         near |= {*nearest(path.name, files, most=3)}
     hint = did_you_mean(sorted(near)) or " give the path of a picture"
     there = f" {kind}s: {', '.join(names)};" if names else ""
-    return f"{what} {source!r} not found in {folder};{there}{hint}"
+    name = source if len(source) <= 120 else f"{source[:117]}..."
+    return f"{what} {name!r} not found in {folder};{there}{hint}"
 
 
 def _one_line(error: BaseException) -> str:

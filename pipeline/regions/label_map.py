@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline.pictures.read import ALPHA_MODES, grey_to_8_bit
+from pipeline.pictures.read import ALPHA_MODES, grey_to_8_bit, to_srgb
 from pipeline.pictures.strips import strips
 from pipeline.regions.names import CLASSES
 
@@ -35,6 +35,8 @@ def mask_values(picture: Image.Image) -> npt.NDArray[np.float32]:
         grey = alpha if np.asarray(alpha).min() < 255 else picture.convert("RGB")
     elif picture.mode == "P":
         grey = picture.convert("RGB")
+    elif picture.mode == "LAB":
+        grey = to_srgb(picture)
     if grey.mode.startswith("I") or grey.mode == "F":
         grey = grey_to_8_bit(grey)
     levels = np.asarray(grey.convert("L"), dtype=np.float32)
@@ -85,6 +87,8 @@ LABEL_COLOURS = {
 _MOST_LABELS = 64
 
 
+#: Modes of label maps whose pixels are numbers.
+_NUMBERS = ("P", "L", "I", "I;16", "1")
 #: A colour of less than the first share of a label map is the work of smoothed edges, where two
 #: maps are compared; one of `LABEL_COLOURS`, of less than the second.
 _BLEND, _SPECK = 0.005, 0.0005
@@ -105,6 +109,7 @@ def label_maps(
         only = content or reference
         found = None if only is None else label_map(only)
         return (found, None) if reference is None else (None, found)
+    content, reference = label_picture(content), label_picture(reference)
     first, second = label_map(content), label_map(reference)
     # Where one of them is compressed, the other knows the colours.
     if _is_compressed(content) and not _is_compressed(reference):
@@ -117,7 +122,7 @@ def label_maps(
 
 def _is_compressed(picture: Image.Image) -> bool:
     """Whether a colour-coded map has more colours than labels."""
-    return picture.mode not in _NUMBERS and picture.convert("RGB").getcolors(_MOST_LABELS) is None
+    return picture.mode not in _NUMBERS and picture.getcolors(_MOST_LABELS) is None
 
 
 def _colours(labels: LabelMap) -> list[tuple[int, int, int]]:
@@ -185,7 +190,17 @@ def _renamed(reference: LabelMap, content: LabelMap) -> LabelMap:
     return LabelMap(places[reference.index], kept)
 
 
-_NUMBERS = ("P", "L", "I", "I;16", "1")
+def label_picture(picture: Image.Image) -> Image.Image:
+    """A label map's picture of any mode as numbers or, colour-coded, as 8-bit RGB.
+
+    Raises:
+        ValueError: it holds values that are not numbers, or Pillow cannot convert its mode.
+    """
+    if picture.mode in _NUMBERS:
+        return picture
+    if picture.mode == "F":
+        return grey_to_8_bit(picture).convert("L")
+    return to_srgb(picture) if picture.mode == "LAB" else picture.convert("RGB")
 
 
 def label_map(picture: Image.Image, colours: Sequence[tuple[int, int, int]] = ()) -> LabelMap:
@@ -194,6 +209,7 @@ def label_map(picture: Image.Image, colours: Sequence[tuple[int, int, int]] = ()
     Colours that compression or smoothing have made are taken for the nearest of the known ones:
     ``colours``, and those of `LABEL_COLOURS` that are none of these.
     """
+    picture = label_picture(picture)
     if picture.mode in _NUMBERS:
         values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
         numbers = np.unique(values)
@@ -201,7 +217,7 @@ def label_map(picture: Image.Image, colours: Sequence[tuple[int, int, int]] = ()
         if len(numbers) <= _MOST_LABELS or palette is not None:
             names = [_names_of_label(int(number), palette) for number in numbers]
             return LabelMap(_places(values, numbers, np.arange(len(numbers))), names)
-    pixels = np.asarray(picture.convert("RGB"))
+    pixels = np.asarray(picture)
     codes = pixels[..., 0].astype(np.int32) << 16
     codes |= pixels[..., 1].astype(np.int32) << 8
     codes |= pixels[..., 2]

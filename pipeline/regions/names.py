@@ -1,5 +1,6 @@
 """Names: the regions that a style can be given to."""
 
+import re
 from collections.abc import Collection, Sequence
 
 from pipeline.errors import UserError, did_you_mean, nearest
@@ -103,7 +104,8 @@ def check_names(
     known = [*dict.fromkeys([*custom, *classes, REST, ALL])]
     for name in names:
         base, _, number = name.partition(".")
-        if name in known or (base in known and number.isdigit() and int(number) > 0):
+        # Unlike str.isdigit, which takes ², too.
+        if name in known or (base in known and re.fullmatch("0*[1-9][0-9]{0,8}", number)):
             continue
         near = [OTHER_NAMES[base]] if OTHER_NAMES.get(base) in known else nearest(base, known)
         raise UserError(f"no region {name!r};{did_you_mean(near)} There are: {', '.join(known)}")

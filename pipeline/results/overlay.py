@@ -67,8 +67,12 @@ def _small_image(picture: Tensor) -> Image.Image:
 
 
 def _colour_number(name: str, place: int) -> int:
-    """A class has its colour in VOC's palette; other regions have those that come after."""
-    return CLASSES.index(name) if name in CLASSES else len(CLASSES) + place
+    """A class has its colour in VOC's palette; other regions have those that come after.
+
+    Of more regions than colours the last ones have the first ones' again.
+    """
+    others = 256 - len(CLASSES)
+    return CLASSES.index(name) if name in CLASSES else len(CLASSES) + place % others
 
 
 def _anchor(inside: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,7 +24,13 @@ from pipeline.engine.progress import LossRow
 from pipeline.results.file_names import region_file_names
 from pipeline.results.result import Result
 
-_console = Console(highlight=False, soft_wrap=True)
+
+def _new_console() -> Console:
+    # Names may hold brackets and colons, which are no markup.
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+_console = _new_console()
 
 
 class Bar:
@@ -36,7 +43,7 @@ class Bar:
     def __init__(self, title: str) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]}"),
@@ -95,6 +102,14 @@ def print_outcome(result: Result, content: str, output: Path, seconds: Mapping[s
         print_result(result.summary["regions"], output / "result.png", seconds)
 
 
+def _print(table: Table) -> None:
+    """Print a table as wide as it is: a path that is cut off is none."""
+    widest = _console.options.update(max_width=10_000)
+    console = _new_console()
+    console.width = max(console.width, Measurement.get(console, widest, table).maximum)
+    console.print(table)
+
+
 def print_regions(shares: Mapping[str, float], output: Path) -> None:
     """Print the regions that were found with their share of the picture."""
     table = Table("region", "share", "mask", box=None, pad_edge=False)
@@ -102,7 +117,7 @@ def print_regions(shares: Mapping[str, float], output: Path) -> None:
     for name, share in shares.items():
         if share > 0:
             table.add_row(name, f"{share:.1%}", str(output / "masks" / f"{files[name]}.png"))
-    _console.print(table)
+    _print(table)
 
 
 def print_hint(content: str, shares: Mapping[str, float]) -> None:
@@ -131,5 +146,5 @@ def print_result(
             _names(entry["style"]) if styled else "unchanged",
             f"{entry['seconds']:.1f}" if styled else "",
         )
-    _console.print(table)
+    _print(table)
     _console.print(f"{result}  ({sum(seconds.values()):.0f} s)")

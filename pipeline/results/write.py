@@ -130,7 +130,7 @@ def _plot(curve: Sequence[LossRow], path: Path) -> None:
             axes.axvline(step, color="0.8", linewidth=1, zorder=0)
     axes.set(xlabel="iteration", ylabel="weighted loss", yscale="log")
     if curve:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")  # the best place takes seconds to find
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120, format="png")
 

@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline.networks import weights
+
 
 def export(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write a state dict as safetensors, floating-point tensors in half precision.
@@ -27,3 +29,5 @@ def export(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str])
     # The writer makes files that only their owner may read.
     partial.chmod(0o644)
     partial.replace(path)
+    # The SHA-256 that is checked before a bundled network is used (`weights.locate`).
+    path.with_name(f"{path.name}.sha256").write_text(f"{weights.sha256(path)}\n")

@@ -28,6 +28,12 @@ def test_no_name_leads_out_of_the_folder(source: str, tmp_path: Path) -> None:
     assert folder.name not in ("con", "..", ".")
 
 
+def test_no_folder_is_in_the_way_of_the_runs_own_files() -> None:
+    sources = ["pipeline.log.png", ".hydra.png", "a.png"]
+    found = folders(sources, Path("out"), ["pipeline.log", ".hydra"])
+    assert [folder.name for folder in found.values()] == ["pipeline.log-2", "_hydra", "a"]
+
+
 def test_a_failing_picture_stops_no_other(tmp_path: Path) -> None:
     done = []
 

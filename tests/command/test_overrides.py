@@ -6,8 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from pipeline.command.overrides import literal, path_text, plain_override
+from pipeline.command.overrides import literal, options_first, path_text, plain_override
 from pipeline.config.compose import CONF, register
+from pipeline.errors import UserError
 
 NAMES = [
     "föö.jpg",
@@ -32,6 +33,8 @@ NAMES = [
     r"end\'.jpg",
     "choice(a.jpg",
     " blank .jpg",
+    "~nosuch.jpg",
+    "[bold].jpg",
 ]
 KEYS = {
     "content": "content",
@@ -108,6 +111,15 @@ def test_lists_and_dictionaries_take_such_names_too() -> None:
 )
 def test_commas_separate_the_values_of_a_sweep(word: str, expected: str) -> None:
     assert plain_override(word, sweep=True) == expected
+
+
+def test_options_are_put_before_the_overrides() -> None:
+    words = ["size=64", "--config-dir", "a=b", "-m", "--cfg=job", "seed=1"]
+    expected = ["--config-dir", "a=b", "-m", "--cfg=job", "size=64", "seed=1"]
+    assert options_first(words) == expected
+    for wrong, message in {"--nosuch": "--nosuch", "--cfg": "expected one", "=3": "=3"}.items():
+        with pytest.raises(UserError, match=message):
+            options_first([wrong])
 
 
 def test_other_settings_are_left_as_they_are() -> None:

@@ -1,7 +1,12 @@
 """The command and the story: from folders of runs to a page, a sheet and a table."""
 
 import csv
+import json
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -70,3 +75,76 @@ def test_wrong_folders_end_in_one_line_and_status_2(
         assert ended.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
+
+
+def bomb(width: int, height: int) -> bytes:
+    """The header of a PNG of that many pixels, and none of them."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", crc32(header))
+
+
+def changed(**values: Any) -> Callable[[Path], None]:
+    """Change entries of a summary."""
+
+    def change(folder: Path) -> None:
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps(summary | values))
+
+    return change
+
+
+def folder_of(name: str) -> Callable[[Path], None]:
+    """A folder where a file should be."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "list": lambda f: (f / "summary.json").write_text("[]"),
+    "null": lambda f: (f / "summary.json").write_text("null"),
+    "cut": lambda f: (f / "summary.json").write_text('{"regions": ['),
+    "latin": lambda f: (f / "summary.json").write_bytes(b'{"a": "\xff"}'),
+    "regions": changed(regions=3),
+    "seconds": changed(seconds={"read": "long"}),
+    "seconds 2": changed(seconds=[1]),
+    "iterations": changed(iterations="many"),
+    "memory": changed(peak_memory_mib=[1]),
+    "losses": lambda f: (f / "losses.csv").write_text("a,b\n1,2\n"),
+    "numbers": lambda f: (f / "losses.csv").write_text("stage,scale,total\na,1,x\n"),
+    "bomb": lambda f: (f / "result.png").write_bytes(bomb(60_000, 60_000)),
+    "content": folder_of("content.png"),
+    "mask": lambda f: (f / "masks" / "cat.png").write_bytes(b"x"),
+    "style": lambda f: (f / "styles" / "cat.png").write_bytes(bomb(60_000, 60_000)),
+    "yaml": lambda f: (f / ".hydra" / "config.yaml").write_text("a: [1, 2\nb: }{"),
+    "config list": lambda f: (f / ".hydra" / "config.yaml").write_text("- 1"),
+    "overrides": lambda f: (f / ".hydra" / "overrides.yaml").write_text("a: 1"),
+    "failure": lambda f: (f / "failed.json").write_text("[]"),
+}
+#: What is read, or shown, all the same.
+ODD: dict[str, Callable[[Path], object]] = {
+    "entries": changed(regions=["person"]),
+    "surrogates": changed(overrides=["content=b\udcff.jpg"]),
+    "not a number": lambda f: (f / "losses.csv").write_text("stage,scale,total\na,1,nan\n"),
+    "foreign style": lambda f: (f / "styles" / "other.png").write_bytes(bomb(60_000, 60_000)),
+    "no region picture": lambda f: (f / "regions.png").write_bytes(b"x"),
+    "\udcfe [/red]": lambda f: None,
+}
+
+
+def test_bad_folders_end_no_comparison(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    make_run(runs / "good")
+    for name, spoil in (BAD | ODD).items():
+        spoil(make_run(runs / name))
+    report([runs], tmp_path / "out")
+    found = {row["run"]: row for row in rows(tmp_path / "out")}
+    failed = {name for name, row in found.items() if row["status"] == "failed"}
+    # Overrides that are no list are left out; all else is said.
+    assert failed == {*BAD} - {"overrides"}
+    assert all(found[name]["message"] for name in failed)
+    assert {"good", "\\udcfe [/red]"} <= found.keys() - failed
+    assert "\\udcfe [/red]" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

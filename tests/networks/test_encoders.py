@@ -26,6 +26,8 @@ def vgg19_features() -> nn.Sequential:
 def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """Random weights where torchvision would have cached its own."""
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    # What is cached here is not torchvision's.
+    monkeypatch.setattr(weights, "_is_whole", lambda path: True)
     torch.manual_seed(0)
     state = {f"features.{k}": v for k, v in vgg19_features().state_dict().items()}
     path = weights.cached_file(encoders.RECIPES["vgg19"].url)
@@ -72,6 +74,8 @@ def test_auto_falls_back_to_the_bundled_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    # What is cached here is not torchvision's.
+    monkeypatch.setattr(weights, "_is_whole", lambda path: True)
     loaded = encoders.load("auto", None, CPU)
     assert (loaded.source.network, loaded.source.kind) == ("compact", "bundled")
     assert loaded.module.levels == 3
@@ -137,6 +141,8 @@ def test_official_encoders_have_their_own_layers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    # What is cached here is not torchvision's.
+    monkeypatch.setattr(weights, "_is_whole", lambda path: True)
     recipe = encoders.RECIPES[name]
     assert recipe.url is not None
     path = weights.cached_file(recipe.url)

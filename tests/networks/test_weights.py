@@ -1,6 +1,9 @@
 """Weights are read from files that are safe to read; downloads fail quickly and once."""
 
 import hashlib
+import io
+import warnings
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -79,14 +82,123 @@ def test_an_unreachable_host_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "\n" not in str(e.value)
 
 
-def test_cached_weights_are_found_without_a_download(tmp_path: Path) -> None:
-    cached = weights.cached_file(URL)
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(b"weights")
-    assert weights.official(URL, may_download=False) == cached
-    source = weights.locate("vgg19", "encoder", None, URL, Path())
+WHOLE = b"weights"
+DIGEST = hashlib.sha256(WHOLE).hexdigest()
+#: Named as torchvision names its own.
+OWN_URL = f"http://127.0.0.1:9/models/vgg19-{DIGEST[:8]}.pth"
+
+
+def cache(data: bytes) -> Path:
+    cached = weights.cached_file(OWN_URL)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_bytes(data)
+    return cached
+
+
+def serve(*answers: bytes, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let downloads bring these, one after the other; returns what is asked for."""
+    asked: list[str] = []
+    waiting = iter(answers)
+
+    def opened(url: object, *args: object, **options: object) -> io.BytesIO:
+        asked.append(str(getattr(url, "full_url", url)))
+        answer = io.BytesIO(next(waiting))
+        answer.info = lambda: Message()  # type: ignore[attr-defined]
+        return answer
+
+    monkeypatch.setattr("torch.hub.urlopen", opened)
+    return asked
+
+
+def test_cached_weights_are_found_without_a_download() -> None:
+    cached = cache(WHOLE)
+    assert weights.official(OWN_URL, may_download=False) == cached
+    source = weights.locate("vgg19", "encoder", None, OWN_URL, Path())
     assert source.kind == "official"
-    assert source.sha256 == hashlib.sha256(b"weights").hexdigest()
+    assert source.sha256 == DIGEST
+
+
+def test_damaged_cached_weights_are_deleted_and_fetched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = serve(WHOLE, monkeypatch=monkeypatch)
+    cached = cache(WHOLE[:-1])
+    # Where nothing may be downloaded, they are left, and not used.
+    assert weights.official(OWN_URL, may_download=False) is None
+    assert (cached.read_bytes(), asked) == (WHOLE[:-1], [])
+    assert weights.official(OWN_URL, may_download=True) == cached
+    assert (cached.read_bytes(), asked) == (WHOLE, [OWN_URL])
+
+
+def test_a_damaged_download_is_deleted_and_fetched_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = serve(b"dam", WHOLE, b"dam", b"aged", monkeypatch=monkeypatch)
+    cached = weights.official(OWN_URL, may_download=True)
+    assert cached is not None
+    assert (cached.read_bytes(), len(asked)) == (WHOLE, 2)
+    cached.unlink()
+    assert weights.official(OWN_URL, may_download=True) is None
+    assert len(asked) == 4
+    assert [*cached.parent.iterdir()] == []
+
+
+def test_bundled_networks_are_checked_before_use(tmp_path: Path) -> None:
+    for file in ("compact_encoder.safetensors", "compact_segmenter.safetensors"):
+        path = weights.BUNDLED / file
+        assert weights.locate("compact", "encoder", None, None, path).sha256 == weights.sha256(path)
+    own = tmp_path / "compact.safetensors"
+    save_file({"a": torch.zeros(2)}, own)
+    with pytest.raises(UserError, match=r"compact.safetensors is damaged: .*install the package"):
+        weights.locate("compact", "encoder", None, None, own)
+    own.with_name("compact.safetensors.sha256").write_text(weights.sha256(own) + "\n")
+    assert weights.locate("compact", "encoder", None, None, own).kind == "bundled"
+    save_file({"a": torch.ones(2)}, own)
+    with pytest.raises(UserError, match="is damaged"):
+        weights.locate("compact", "encoder", None, None, own)
+
+
+def test_a_file_that_has_changed_has_another_sha256(tmp_path: Path) -> None:
+    for data in (b"a", b"bc", b"def"):
+        (tmp_path / "a").write_bytes(data)
+        assert weights.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of the formats that are made here
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({1: torch.zeros(2)}, "not a plain state dict"),
+        ({b"a": torch.zeros(2)}, "not a plain state dict"),
+        ({(1, 2): torch.zeros(2)}, "not a plain state dict"),
+        ({"a": torch.zeros(2), 3: torch.zeros(2)}, "not a plain state dict"),
+        ({"a": {"b": torch.zeros(2)}}, "not a plain state dict"),
+        (None, "not a plain state dict"),
+        ("text", "not a plain state dict"),
+        ({"a": torch.zeros(2, device="meta")}, "a is sparse, quantized, complex or without"),
+        ({"a": torch.eye(3).to_sparse()}, "a is sparse"),
+        ({"a": torch.zeros(2, dtype=torch.complex64)}, "a is sparse, quantized, complex"),
+        ({"a": torch.tensor([1.0, torch.nan])}, "a holds NaN or infinite values"),
+        ({"a": torch.tensor([1.0, torch.inf]).half()}, "a holds NaN or infinite values"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(
+    state: object, message: str, tmp_path: Path
+) -> None:
+    torch.save(state, tmp_path / "a.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError, match=message) as error:
+            weights.read_state_dict(tmp_path / "a.pth")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's: it will do without them one day
+def test_quantized_tensors_are_refused(tmp_path: Path) -> None:
+    quantized = torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8)
+    torch.save({"a": quantized}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="a is sparse, quantized"):
+        weights.read_state_dict(tmp_path / "a.pth")
 
 
 def test_the_users_file_comes_first(tmp_path: Path) -> None:

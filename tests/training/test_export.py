@@ -14,3 +14,5 @@ def test_export_is_half_precision(tmp_path: Path) -> None:
     state = weights.read_state_dict(path)
     assert state["x"].dtype == torch.float16
     assert not list(path.parent.glob("*.partial"))
+    # With what is checked where the package bundles it.
+    assert weights.bundled_sha256(path) == weights.sha256(path)
