@@ -68,7 +68,9 @@ class Seeds:
         return shape and all(number <= 1 for point in points for number in point)
 
     def __str__(self) -> str:
-        parts = [] if self.around is None else [(self.around.kind, self.around.numbers)]
+        shape = self.around
+        parts: list[tuple[str, tuple[float, ...]]] = []
+        parts += [] if shape is None else [(shape.kind, shape.numbers)]
         parts += [("point", point) for point in self.inside]
         parts += [("not", point) for point in self.outside]
         return " ".join(

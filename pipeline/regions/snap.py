@@ -334,7 +334,7 @@ def _graph(picture: Tensor, probabilities: Tensor | None) -> _Graph:
     contrast = np.bincount(which, np.concatenate(steps)) / lengths
     edge = np.zeros(index.shape)
     edge[[0, -1]] = edge[:, [0, -1]] = 1
-    frame = np.bincount(index.ravel(), edge.ravel(), count)
+    frame = np.bincount(index.ravel(), edge.ravel(), count).astype(np.float64)
     ends = np.stack([borders // count, borders % count])
     return _Graph(index, areas, features, ends, lengths, contrast, frame)
 
@@ -397,7 +397,7 @@ def _cut_out(
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     levels = (small[0].flip(0) * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
     bgr = np.ascontiguousarray(levels.cpu().numpy())
-    places = cv2.resize(trimap, size[::-1], interpolation=cv2.INTER_NEAREST)
+    places = np.asarray(cv2.resize(trimap, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     for points, kind in ((inside, cv2.GC_FGD), (outside, cv2.GC_BGD)):
         for point in points:
             cv2.circle(places, _pixel(point, size), max(size) // 80, kind, -1)
@@ -410,7 +410,7 @@ def _cut_out(
         cut = _grab(bgr, places)
     kept = _connected(cut, [_pixel(point, size) for point in inside])
     large = cv2.resize(kept.astype(np.float32), trimap.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large >= 0.5) & (trimap != cv2.GC_BGD)
+    return np.asarray((np.asarray(large) >= 0.5) & (trimap != cv2.GC_BGD))
 
 
 def _grab(bgr: npt.NDArray[np.uint8], trimap: Trimap) -> Places:
