@@ -75,6 +75,38 @@ def test_pictures_of_every_kind_are_the_same(kind: str, result: Result, tmp_path
     assert found.regions == {"spot": pytest.approx(0.36, abs=0.02)}
 
 
+def test_regions_of_style_pictures_may_be_in_memory() -> None:
+    art = np.zeros((60, 80, 3), dtype=np.uint8)
+    art[:, 40:] = (250, 120, 10)
+    labels = np.zeros((60, 80, 3), dtype=np.uint8)
+    labels[:, 40:] = (0, 0, 255)
+    options: dict[str, Any] = {**QUICK, "optimizer": {"iterations": 1, "scales": 1}}
+    masked = stylize(
+        "astronaut",
+        {"all": {"image": art, "mask": Image.fromarray(labels[..., 2] > 0)}},
+        **{**options, "method": "global"},
+    )
+    # Only the right side of it is used.
+    assert masked.styles["all"][0].shape[3] < 80 - 20
+    matched = stylize(
+        "astronaut",
+        "match",
+        regions=labels,
+        reference=art,
+        reference_regions=labels,
+        **options,
+    )
+    assert matched.segmentation is None
+    assert set(matched.styles) == {"black", "blue"}
+
+
+def test_a_thing_at_a_point() -> None:
+    picture = np.full((60, 90, 3), (20, 60, 150), dtype=np.uint8)
+    picture[15:45, 30:60] = (240, 40, 20)
+    found = stylize(picture, regions={"thing": "point(0.5, 0.5)"}, segmenter="compact")
+    assert found.regions["thing"] == pytest.approx(1 / 6, abs=0.03)
+
+
 def test_without_styles_it_finds_the_regions() -> None:
     found = stylize("chelsea", **QUICK)
     assert found.painted is None
@@ -91,6 +123,8 @@ def test_without_styles_it_finds_the_regions() -> None:
         ("astronaut", {"person": "scream"}, {"size": 3}, "outside 32"),
         ("astronaut", {"person": 3}, {}, "is not the path"),
         ("astronaut", "match", {}, "add reference"),
+        ("astronaut", {}, {"reference_regions": "labels.png"}, "add styles=match and"),
+        ("astronaut", {}, {"regions": {"thing": "point(999,3)"}}, "999,3 lies outside"),
         (np.zeros((4, 4, 7)), {}, {}, "shape"),
         (np.full((40, 40, 3), 7.0), {}, {}, "uint8"),
         (3, {}, {}, "type int"),

@@ -107,3 +107,53 @@ def test_styles_keep_the_pixels_that_a_larger_scale_shows(folder: Path) -> None:
     found = read_inputs(Request("photo.png", {"person": choices}), 64, folder)
     widths = [style.picture.shape[3] for style in found.styles["person"]]
     assert widths == [1024, 1024, 2048, 3000]
+
+
+def test_a_mask_of_a_style_picture_is_cut_as_the_picture_is(folder: Path) -> None:
+    colours = np.zeros((90, 120, 3), np.uint8)
+    colours[:, 60:] = 255
+    Image.fromarray(colours).save(folder / "two.png")
+    inside = np.zeros((30, 40), np.uint8)
+    inside[:, 20:] = 255
+    Image.fromarray(inside).save(folder / "inside.png")
+    right = Shape("box", (0.25, 0.0, 1.0, 1.0))
+    pixels = Shape("box", (0.0, 0.0, 90.0, 90.0))
+    choices = [
+        StyleChoice("two.png", mask="inside.png", crop=crop) for crop in (None, right, pixels)
+    ]
+    found = read_inputs(Request("photo.png", {"all": choices}), 64, folder)
+    for style, white in zip(found.styles["all"], (60, 60, 30), strict=True):
+        assert style.mask is not None
+        assert style.mask.shape[2:] == style.picture.shape[2:]
+        # Only white is inside; what lies far from it is gone.
+        assert style.mask[0, 0, 45].sum() == pytest.approx(white, abs=2)
+        torch.testing.assert_close(style.mask, style.picture[:, :1], atol=0.5, rtol=0)
+        assert style.picture.shape[3] < white + 20
+
+
+def test_a_mask_of_a_style_picture_shows_something(folder: Path) -> None:
+    Image.new("L", (40, 30)).save(folder / "black.png")
+    choices = [StyleChoice("wave", mask="black.png"), StyleChoice("wave", mask="nowhere.png")]
+    with pytest.raises(UserError, match=r"nothing of wave is white.*'nowhere.png' not found"):
+        read_inputs(Request("photo.png", {"all": choices}), 64, folder)
+
+
+def test_two_label_maps_are_read_together(folder: Path) -> None:
+    Image.new("RGB", (50, 40), (250, 4, 0)).save(folder / "reference.png")
+    Image.new("RGB", (50, 40), (255, 0, 0)).save(folder / "here.png")
+    request = Request(
+        "photo.png", label_map="here.png", reference="wave", reference_labels="reference.png"
+    )
+    found = read_inputs(request, 64, folder)
+    assert found.reference_labels is not None
+    assert found.reference_labels.names == [("red", "rgb_ff0000")]
+    assert read_inputs(Request("photo.png"), 64, folder).reference_labels is None
+
+
+def test_masks_can_be_added(folder: Path) -> None:
+    found = read_inputs(Request("photo.png"), 64, folder)
+    thing = torch.rand(1, 1, 40, 60)
+    more = found.with_masks({"thing": thing})
+    assert more.masks["thing"] is thing
+    assert "thing" not in found.masks
+    assert more.shrunk(30).masks["thing"].shape == (1, 1, 20, 30)

@@ -1,16 +1,19 @@
 """Styles: parts of style pictures, rounds and weights, colours and noise."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.regions.label_map import LabelMap
 from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice, StyleChoice
 from pipeline.styles import (
     StylePicture,
     look_inside,
     match,
+    match_labels,
     prepared_regions,
     style_of,
     weight_of,
@@ -156,3 +159,33 @@ def test_a_styles_own_color_goes_before_the_runs(
     picture = StylePicture(StyleChoice("a", color=own), stripes)
     found = style_of(picture, "a", 1.0, content, disc, "style")
     assert torch.equal(found.picture, stripes) == (own is None)
+
+
+def test_labels_are_styled_by_the_same_labels(
+    stripes: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = LabelMap(np.array([[0, 1, 2]], np.uint8), [("red",), ("blue",), ("sky", "label_4")])
+    halves = np.zeros((50, 70), np.uint8)
+    halves[:, 35:] = 1
+    there = LabelMap(halves, [("red",), ("label_4",)])
+    with caplog.at_level("INFO"):
+        found = match_labels("art.jpg", stripes, there, content)
+    assert list(found) == ["red", "blue", "sky"]
+    (red,), (blue,), (sky,) = found.values()
+    assert red.mask is not None
+    assert sky.mask is not None
+    assert red.mask.sum() == sky.mask.sum() == 35 * 50
+    assert red.picture.shape[3] < 70
+    assert blue.mask is None
+    assert blue.picture is stripes
+    assert "blue in the style of the whole reference" in caplog.text
+    assert "sky in the style of the sky" in caplog.text
+
+
+def test_a_style_within_a_mask_of_another_size(stripes: Tensor) -> None:
+    mask = torch.zeros(1, 1, 100, 140)
+    mask[..., :70] = 1
+    found = StylePicture(StyleChoice("a"), stripes).within(mask)
+    assert found.mask is not None
+    assert found.mask.sum() == pytest.approx(35 * 50, abs=50)
+    assert found.picture.shape[3] == found.mask.shape[3] < 70

@@ -31,6 +31,7 @@ from pipeline.request import Point, RegionChoice, Seeds
 Values = npt.NDArray[np.float64]
 Places = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
+Trimap = npt.NDArray[np.uint8]
 #: Column and row in pixels.
 Pixel = tuple[int, int]
 
@@ -38,13 +39,15 @@ Pixel = tuple[int, int]
 _FINDING_SIZE, _OUTLINE_SIZE = 384, 768
 #: The segmenter is sure from this probability; a shape means what it overlaps so much (IoU).
 _SURE, _OVERLAP = 0.6, 0.6
-_SUPERPIXELS, _COMPACTNESS = 500, 8.0
+_SUPERPIXELS, _COMPACTNESS = 500, 0.2
 #: What a probability counts beside CIE Lab's units.
 _PROBABILITY = 60.0
 #: Standard deviation of colour densities, and the difference that closes an edge, in these units.
 _DENSITY, _EDGE = 12.0, 8.0
 #: Weight of the prior of each pixel beside edges; of the frame, which shows no whole thing.
 _PRIOR, _FRAME = 0.02, 0.5
+#: What the points alone say of colours beside all that was found.
+_OF_SEEDS = 0.3
 #: How far a class's part, where a point lies in one, goes before the colours.
 _CLASS = 0.8
 #: Shares of the picture around the points where walks start, and the usual size of a thing as the
@@ -55,6 +58,8 @@ _ROUNDS = 3
 _SPECK = 0.05
 #: Long side in pixels at which GrabCut cuts out of a shape, and how often.
 _CUTTING_SIZE, _CUTS = 256, 5
+#: Share of the long side by which a cut may leave what was found before.
+_REACH, _CORE = 0.06, int(cv2.GC_FGD)
 #: A cut of less than this share of the shape has lost the thing.
 _LEAST = 0.1
 # OpenCV fits five Gaussians each; fewer pixels would not tell them apart.
@@ -131,7 +136,8 @@ def snap(
     left = [point for point in inside if not any(_holds(part.probability, point) for part in taken)]
     found = [part.probability for part in taken]
     if around is not None and not taken:
-        here = _cut_out(small, around, left, outside)
+        trimap = np.where(around, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+        here = _cut_out(small, trimap, left, outside)
         found.append(torch.from_numpy(here.astype(np.float32))[None, None].to(picture))
     elif left:
         parts = [part.probability for part in classes]
@@ -328,7 +334,7 @@ def _graph(picture: Tensor, probabilities: Tensor | None) -> _Graph:
     contrast = np.bincount(which, np.concatenate(steps)) / lengths
     edge = np.zeros(index.shape)
     edge[[0, -1]] = edge[:, [0, -1]] = 1
-    frame = np.bincount(index.ravel(), edge.ravel(), count)
+    frame = np.bincount(index.ravel(), edge.ravel(), count).astype(np.float64)
     ends = np.stack([borders // count, borders % count])
     return _Graph(index, areas, features, ends, lengths, contrast, frame)
 
@@ -361,39 +367,53 @@ def _found_by_colours(
     for part in parts:
         there = F.interpolate(part, size, mode="bilinear", antialias=True)[0, 0] >= 0.5
         supposed = np.maximum(supposed, graph.means(there.cpu().numpy()))
-    chosen = _walked(graph, sure, never, supposed)
-    return _connected(chosen[graph.index], [_pixel(point, size) for point in inside])
+    chosen = _connected(
+        _walked(graph, sure, never, supposed)[graph.index],
+        [_pixel(point, size) for point in inside],
+    )
+    reach = round(_REACH * max(size))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    trimap = np.full(size, cv2.GC_BGD, dtype=np.uint8)
+    trimap[cv2.dilate(chosen.astype(np.uint8), disc) > 0] = cv2.GC_PR_BGD
+    trimap[chosen] = cv2.GC_PR_FGD
+    trimap[cv2.erode(chosen.astype(np.uint8), disc) > 0] = _CORE
+    return _cut_out(picture, trimap, inside, outside)
 
 
 def _cut_out(
     picture: Tensor,
-    around: Places,
+    trimap: Trimap,
     inside: Sequence[tuple[float, float]],
     outside: Sequence[tuple[float, float]],
 ) -> Places:
-    """(H, W): what stands out inside a shape by its colours (GrabCut); arguments as above."""
+    """(H, W): what stands out by its colours (GrabCut).
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1], small.
+        trimap: (H, W), of OpenCV's four kinds, where it is looked for.
+        inside, outside: points in fractions.
+    """
     size = fitted_size(picture.shape[2:], _CUTTING_SIZE)
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
-    bgr = (small[0].flip(0) * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    shape = cv2.resize(around.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
-    trimap = np.where(shape > 0, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    levels = (small[0].flip(0) * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+    bgr = np.ascontiguousarray(levels.cpu().numpy())
+    places = np.asarray(cv2.resize(trimap, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     for points, kind in ((inside, cv2.GC_FGD), (outside, cv2.GC_BGD)):
         for point in points:
-            cv2.circle(trimap, _pixel(point, size), max(size) // 80, kind, -1)
-    bgr = np.ascontiguousarray(bgr)
-    cut = _grab(bgr, trimap)
-    if cut.sum() < _LEAST * shape.sum():
+            cv2.circle(places, _pixel(point, size), max(size) // 80, kind, -1)
+    cut, allowed = _grab(bgr, places), places != cv2.GC_BGD
+    if cut.sum() < _LEAST * allowed.sum() and not inside:
         # All of it has colours of what is around: hold on to the middle.
-        left, top, width, height = cv2.boundingRect(shape)
+        left, top, width, height = cv2.boundingRect(allowed.astype(np.uint8))
         middle = left + width // 2, top + height // 2
-        cv2.ellipse(trimap, middle, (width // 4, height // 4), 0, 0, 360, cv2.GC_FGD, -1)
-        cut = _grab(bgr, trimap)
+        cv2.ellipse(places, middle, (width // 4, height // 4), 0, 0, 360, cv2.GC_FGD, -1)
+        cut = _grab(bgr, places)
     kept = _connected(cut, [_pixel(point, size) for point in inside])
-    large = cv2.resize(kept.astype(np.float32), around.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large >= 0.5) & around
+    large = cv2.resize(kept.astype(np.float32), trimap.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray((np.asarray(large) >= 0.5) & (trimap != cv2.GC_BGD))
 
 
-def _grab(bgr: npt.NDArray[np.uint8], trimap: npt.NDArray[np.uint8]) -> Places:
+def _grab(bgr: npt.NDArray[np.uint8], trimap: Trimap) -> Places:
     """(H, W): what GrabCut holds for the foreground; a trimap without one of the sides stays."""
     if min((trimap == cv2.GC_BGD).sum(), (trimap != cv2.GC_BGD).sum()) < _FEWEST:
         return np.asarray(trimap != cv2.GC_BGD)
@@ -427,8 +447,8 @@ def _walked(graph: _Graph, sure: Numbers, never: Numbers, supposed: Values) -> P
         inside = start
         for _ in range(_ROUNDS):
             beyond = (1 - inside) * (graph.areas + _FRAME * usual * graph.frame)
-            of_thing = kernel @ (inside * graph.areas) / max((inside * graph.areas).sum(), 1e-9)
-            of_rest = kernel @ beyond / max(beyond.sum(), 1e-9)
+            of_thing = _density(kernel, inside * graph.areas, sure)
+            of_rest = _density(kernel, beyond, never)
             prior = of_thing / (of_thing + of_rest + 1e-12)
             prior = supposed * _CLASS + (1 - supposed * _CLASS) * prior
             pull = _PRIOR * graph.areas
@@ -439,6 +459,14 @@ def _walked(graph: _Graph, sure: Numbers, never: Numbers, supposed: Values) -> P
         if strength > strongest:
             best, strongest = chosen, strength
     return best
+
+
+def _density(kernel: Values, weights: Values, seeds: Numbers) -> Values:
+    """(N,): how usual each superpixel's colours are among weighted ones and the seeds."""
+    usual = kernel @ weights / max(weights.sum(), 1e-9)
+    if not len(seeds):
+        return np.asarray(usual)
+    return np.asarray((1 - _OF_SEEDS) * usual + _OF_SEEDS * kernel[:, seeds].mean(1))
 
 
 def _starts(

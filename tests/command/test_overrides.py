@@ -39,6 +39,8 @@ NAMES = [
 KEYS = {
     "content": "content",
     "reference": "reference",
+    "reference_regions": "reference_regions",
+    "+styles.person.mask": "styles.person.mask",
     "init": "init",
     "encoder.weights": "encoder.weights",
     "segmenter.weights": "segmenter.weights",

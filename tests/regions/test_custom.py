@@ -12,7 +12,7 @@ from pipeline.pictures.strips import strips
 from pipeline.regions import custom
 from pipeline.regions.custom import shape_mask
 from pipeline.regions.label_map import LabelMap
-from pipeline.request import RegionChoice, Shape
+from pipeline.request import RegionChoice, Seeds, Shape
 
 LABELS = LabelMap(
     np.repeat([[0, 0, 1]], 4, axis=0), [("label_0", "background"), ("label_9", "sky", "person")]
@@ -33,6 +33,7 @@ CONTENT = torch.zeros(1, 3, 40, 60)
         (["person"], {"person": RegionChoice(None, grow=3)}, None, True),
         (["person", "sky"], {}, LABELS, False),
         (["cat", "sky"], {}, LABELS, True),
+        (["cup"], {"cup": RegionChoice(Seeds(((0.5, 0.5),)))}, None, True),
     ],
 )
 def test_the_segmenter_runs_only_where_it_is_needed(

@@ -1,5 +1,7 @@
 """Masks and label maps of the kinds that other tools write."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,90 @@ def test_masks_have_any_size_and_add_up() -> None:
     masks = found.masks(41, 59)
     total = masks["label_3"] + masks["label_17"]
     torch.testing.assert_close(total, torch.ones(1, 1, 41, 59))
+
+
+RED, BLUE, TEAL = (255, 0, 0), (0, 0, 255), (0, 120, 120)
+
+
+def coloured(left: tuple[int, int, int], right: tuple[int, int, int]) -> Image.Image:
+    array = np.zeros((40, 60, 3), dtype=np.uint8)
+    array[:, :30], array[:, 30:] = left, right
+    return Image.fromarray(array)
+
+
+def compressed(picture: Image.Image) -> Image.Image:
+    """With more colours than labels, as JPEG leaves it."""
+    noise = np.random.default_rng(0).integers(-12, 13, (picture.height, picture.width, 3))
+    return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
+
+
+def test_maps_alone_are_read_as_they_are() -> None:
+    red = coloured(RED, BLUE)
+    assert label_map.label_maps(None, None) == (None, None)
+    alone, nothing = label_map.label_maps(red, None)
+    assert nothing is None
+    assert alone is not None
+    assert alone.names == label_map.label_map(red).names
+
+
+@pytest.mark.parametrize("first", [lambda picture: picture, compressed], ids=["exact", "JPEG"])
+@pytest.mark.parametrize("second", [lambda picture: picture, compressed], ids=["exact", "JPEG"])
+def test_named_colours_pair(first: Any, second: Any) -> None:
+    content, reference = label_map.label_maps(
+        first(coloured(RED, BLUE)), second(coloured(BLUE, RED))
+    )
+    assert content is not None
+    assert reference is not None
+    assert {names[0] for names in content.names} == {"red", "blue"}
+    there, here = reference.masks(40, 60), content.masks(40, 60)
+    for name in ("red", "blue"):
+        assert torch.equal(there[name], here[name].flip(3))
+
+
+def test_what_a_compressed_map_shows_goes_to_the_colours_of_the_other() -> None:
+    content, reference = label_map.label_maps(
+        coloured(TEAL, BLUE), compressed(coloured(BLUE, TEAL))
+    )
+    assert content is not None
+    assert reference is not None
+    assert content.names == [("blue", "rgb_0000ff"), ("rgb_007878",)] or content.names == [
+        ("rgb_007878",),
+        ("blue", "rgb_0000ff"),
+    ]
+    assert torch.equal(
+        reference.masks(40, 60)["rgb_007878"].flip(3), content.masks(40, 60)["rgb_007878"]
+    )
+    # The other way round, too.
+    content, _ = label_map.label_maps(compressed(coloured(TEAL, BLUE)), coloured(BLUE, TEAL))
+    assert content is not None
+    assert {names[0] for names in content.names} == {"blue", "rgb_007878"}
+
+
+def test_nearly_the_same_colour_is_the_same_and_another_is_not() -> None:
+    _, reference = label_map.label_maps(
+        coloured(TEAL, RED), coloured((10, 110, 125), (90, 20, 200))
+    )
+    assert reference is not None
+    assert sorted(names[0] for names in reference.names) == ["rgb_007878", "rgb_5a14c8"]
+
+
+def test_smoothed_edges_are_no_labels_of_their_own() -> None:
+    smooth = np.array(coloured(RED, BLUE))
+    smooth[4:9, 29:31] = (170, 0, 85)
+    _, reference = label_map.label_maps(coloured(RED, BLUE), Image.fromarray(smooth))
+    assert reference is not None
+    assert [names[0] for names in reference.names] == ["blue", "red"]
+    # It is nearer to red.
+    assert reference.masks(40, 60)["red"][0, 0, 8, 30] == 1
+
+
+def test_numbered_labels_pair_by_number_however_few_their_pixels() -> None:
+    numbers = np.zeros((40, 60), dtype=np.uint8)
+    numbers[0, 0] = 7
+    content, reference = label_map.label_maps(
+        Image.fromarray(numbers), Image.fromarray(numbers[::-1].copy())
+    )
+    assert content is not None
+    assert reference is not None
+    assert reference.masks(40, 60)["label_7"][0, 0, 39, 0] == 1
+    assert [names[0] for names in content.names] == ["label_0", "label_7"]
