@@ -72,8 +72,9 @@ def results(folder: Path) -> dict[str, bytes]:
         named = path.relative_to(folder).as_posix()
         if path.suffix in (".png", ".csv") and not any(p[0] == "." for p in named.split("/")):
             found[named] = path.read_bytes()
-    # Of a sweep: seconds, and pictures with them.
-    return {name: data for name, data in found.items() if "contact" not in name and "/" in name}
+    # The report's tell seconds and commands.
+    reports = ("contact_sheet.png", "results.csv")
+    return {name: data for name, data in found.items() if not name.endswith(reports)}
 
 
 def check_whole(folder: Path) -> None:
@@ -317,7 +318,7 @@ engine.whole_evaluation = broken
     done = run_with(code, *words, "hydra.run.dir=out", folder=tmp_path)
     assert done.returncode == 2, done.stderr
     line = done.stderr.splitlines()[-1]
-    assert line.startswith("error: the loss became nan at iteration 5 at 1/1 size (all)")
+    assert line.startswith("error: the loss became nan at iteration 5 at 1/1 size (stitch)")
     assert line.endswith("the last good picture is in " + str(tmp_path / "out"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["stopped"].startswith("the loss became nan")

@@ -51,7 +51,7 @@ def task(configuration: DictConfig) -> None:
         why = failure(error, size, output)
         if sweep:
             # The other runs go on all the same.
-            record(output, _named(why, configuration, HydraConfig.get().overrides.task))
+            record(output, _named(why, configuration, _overrides()))
             return
         failures.clear_up()
         if why.traceback:
@@ -75,7 +75,7 @@ def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[
     # Composition has succeeded; only now is torch worth its seconds to import.
     from pipeline.pictures import read
 
-    began_in, overrides = Path(get_original_cwd()), list(HydraConfig.get().overrides.task)
+    began_in, overrides = Path(get_original_cwd()), _overrides()
     sources = read.content_files(settings.content, began_in)
     if sources is None:
         _paint_one(settings, output, began_in, overrides, configuration)
@@ -89,7 +89,7 @@ def _paint_all(
     settings: Settings, configuration: DictConfig, output: Path, sources: Sequence[str]
 ) -> dict[str, Failure]:
     """Paint many pictures, each in a folder of its own; what failed of these, by name."""
-    began_in, overrides = Path(get_original_cwd()), list(HydraConfig.get().overrides.task)
+    began_in, overrides = Path(get_original_cwd()), _overrides()
     reports = {os.path.realpath(output / name) for name in FILES}
     for source in sources:
         if os.path.realpath(began_in / source) in reports:
@@ -146,6 +146,13 @@ def _paint_one(
             return
     texts = [OmegaConf.to_yaml(configuration), *map(OmegaConf.to_yaml, (_of_hydra(), [*overrides]))]
     run(settings, output, began_in, overrides, dict(zip(RECORDS, texts, strict=True)))
+
+
+def _overrides() -> list[str]:
+    """What the command line changed, as it was read: ``${...}`` in a path stays escaped."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(words, list)
+    return [str(word) for word in words]
 
 
 def _of_hydra() -> DictConfig:
