@@ -26,7 +26,7 @@ from pipeline.config.compose import CONF, refuse_unknown
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.errors import UserError
 from pipeline.results.failures import Failure, record
-from pipeline.results.folder import check_folder, clear
+from pipeline.results.folder import PATTERNS, check_folder, clear
 from pipeline.runtime import distributed
 
 #: What Hydra puts in a run's folder before the run starts.
@@ -98,7 +98,7 @@ def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[
         one = dataclasses.replace(settings, content=source)
         _paint_one(one, folder, began_in, words, values)
 
-    kept = [f"{HydraConfig.get().job.name}.log", ".hydra"]
+    kept = {f"{HydraConfig.get().job.name}.log", ".hydra", *PATTERNS}
     explain = functools.partial(failure, size=settings.size, folder=output)
     failed = batch.carry_out(sources, output, paint, explain, kept)
     if "report" in HydraConfig.get().callbacks:
