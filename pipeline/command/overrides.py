@@ -183,8 +183,7 @@ def options_first(words: Iterable[str]) -> list[str]:
         if word.lstrip("+~").startswith("="):
             raise UserError(f"{word} names no setting; write KEY=VALUE")
         value = bool(options) and _WITH_VALUE.fullmatch(options[-1]) is not None
-        is_option = value or (word.startswith("-") and not _OVERRIDE.fullmatch(word))
-        (options if is_option else overrides).append(word)
+        (options if value or word.startswith("-") else overrides).append(word)
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:

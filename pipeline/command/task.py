@@ -25,7 +25,7 @@ from pipeline.config.compose import CONF, refuse_unknown
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.errors import UserError
 from pipeline.results.failures import Failure, record
-from pipeline.results.folder import RECORDS, check_folder, clear
+from pipeline.results.folder import PATTERNS, RECORDS, check_folder, clear
 from pipeline.results.lock import locked
 from pipeline.runtime import distributed
 
@@ -112,7 +112,7 @@ def _paint_all(
         words, values = of_one(source)
         return _named(failure(error, settings.size, output), values, words)
 
-    kept = [f"{HydraConfig.get().job.name}.log", ".hydra"]
+    kept = {f"{HydraConfig.get().job.name}.log", ".hydra", *PATTERNS}
     failed = batch.carry_out(sources, output, paint, explain, kept)
     if "report" in HydraConfig.get().callbacks:
         write_report(output)

@@ -24,13 +24,8 @@ from pipeline.engine.progress import LossRow
 from pipeline.results.file_names import region_file_names
 from pipeline.results.result import Result
 
-
-def _new_console() -> Console:
-    # Names may hold brackets and colons, which are no markup.
-    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
-_console = _new_console()
+# Names may hold brackets and colons, which are no markup.
+_console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class Bar:
@@ -105,9 +100,8 @@ def print_outcome(result: Result, content: str, output: Path, seconds: Mapping[s
 def _print(table: Table) -> None:
     """Print a table as wide as it is: a path that is cut off is none."""
     widest = _console.options.update(max_width=10_000)
-    console = _new_console()
-    console.width = max(console.width, Measurement.get(console, widest, table).maximum)
-    console.print(table)
+    _console.width = max(_console.width, Measurement.get(_console, widest, table).maximum)
+    _console.print(table)
 
 
 def print_regions(shares: Mapping[str, float], output: Path) -> None:

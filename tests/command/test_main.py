@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from pipeline.config.compose import CONF, explain, known_keys, register
 from pipeline.config.schema import Settings, fingerprint
+from tests.in_process import command
 
 GROUPS = ("segmenter", "encoder", "method", "optimizer", "loss", "logger", "preset")
 CHOICES = [
@@ -440,6 +441,20 @@ def test_many_pictures_have_one_result_each_and_a_report(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is finished already") == 1
     assert statuses(out / "results.csv") == dict.fromkeys(expected, "finished")
+
+
+def test_photographs_named_as_the_runs_own_files_have_folders_of_other_names(
+    tmp_path: Path,
+) -> None:
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    for name in ("summary.json.png", "pipeline.log.png", "failed.json.png", "a.png"):
+        Image.new("RGB", (40, 32)).save(tmp_path / "photos" / name)
+    done = command(*TINY, "content=photos", "hydra.run.dir=out", folder=tmp_path)
+    assert done.status == 0, done.err
+    expected = {"a", "summary.json-2", "pipeline.log-2", "failed.json-2"}
+    assert {*statuses(tmp_path / "out" / "results.csv")} == expected
 
 
 def test_a_sweep_over_many_pictures_reports_each_run_and_all(tmp_path: Path) -> None:

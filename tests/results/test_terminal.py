@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from pipeline.engine.progress import LossRow
 from pipeline.results import terminal
@@ -13,8 +12,8 @@ from pipeline.results import terminal
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     text = io.StringIO()
-    console = Console(file=text, width=80, highlight=False, soft_wrap=True)
-    monkeypatch.setattr(terminal, "_console", console)
+    monkeypatch.setattr(terminal._console, "file", text)
+    monkeypatch.setattr(terminal._console, "_width", 80)
     return text
 
 
@@ -29,6 +28,12 @@ def test_regions_have_a_share_and_a_mask(said: io.StringIO) -> None:
         f"person 25.0% {Path('out', 'masks', 'person.png')}",
         f"background 75.0% {Path('out', 'masks', 'background.png')}",
     ]
+
+
+def test_names_are_shown_as_they_are_and_whole(said: io.StringIO) -> None:
+    folder = Path("[bold] [/red] :smile: " + "a" * 100)
+    terminal.print_regions({"[dim]": 0.5}, folder)
+    assert lines(said)[1] == f"[dim] 50.0% {folder / 'masks' / '[dim].png'}"
 
 
 @pytest.mark.parametrize(
