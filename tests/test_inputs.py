@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.inputs import read_inputs
-from pipeline.request import RegionChoice, Request, Shape, StyleChoice
+from pipeline.request import RegionChoice, Request, Shape, StyleChoice, parse_regions
 
 
 @pytest.fixture
@@ -107,3 +107,15 @@ def test_styles_keep_the_pixels_that_a_larger_scale_shows(folder: Path) -> None:
     found = read_inputs(Request("photo.png", {"person": choices}), 64, folder)
     widths = [style.picture.shape[3] for style in found.styles["person"]]
     assert widths == [1024, 1024, 2048, 3000]
+
+
+def test_masks_and_label_maps_that_hold_no_numbers_are_refused(tmp_path: Path) -> None:
+    values = np.zeros((24, 30), np.float32)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "nan.tif")
+    Image.new("RGB", (40, 32)).save(tmp_path / "p.png")
+    for regions, what in (({"a": "nan.tif"}, "mask"), ("nan.tif", "label map")):
+        label_map, own = parse_regions(regions)
+        request = Request("p.png", label_map=label_map, regions=own)
+        with pytest.raises(UserError, match=rf"nan.tif cannot be used as a {what}: .*; save it"):
+            read_inputs(request, None, tmp_path)
