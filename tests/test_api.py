@@ -139,7 +139,7 @@ def test_without_styles_it_finds_the_regions() -> None:
         ("astronaut", {}, {"hydra": {"run": {"dir": "x"}}}, "no setting 'hydra'"),
         ("astronaut", {}, {"a b": 3}, "no setting 'a b'"),
         ("astronaut", {}, {"encoder": {"_target_": "os.abort"}}, "no setting 'encoder._target_'"),
-        ("astronaut", {}, {"snapshots": {1}}, "snapshots='{1}' should be a list of whole"),
+        ("astronaut", {}, {"snapshots": {1}}, "should be a list of whole numbers"),
     ],
 )
 def test_mistakes_are_one_line(content: Any, styles: Any, options: Any, message: str) -> None:

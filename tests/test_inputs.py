@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.inputs import read_inputs
-from pipeline.request import RegionChoice, Request, Shape, StyleChoice
+from pipeline.request import RegionChoice, Request, Shape, StyleChoice, parse_regions
 
 
 @pytest.fixture
@@ -157,3 +157,15 @@ def test_masks_can_be_added(folder: Path) -> None:
     assert more.masks["thing"] is thing
     assert "thing" not in found.masks
     assert more.shrunk(30).masks["thing"].shape == (1, 1, 20, 30)
+
+
+def test_masks_and_label_maps_that_hold_no_numbers_are_refused(tmp_path: Path) -> None:
+    values = np.zeros((24, 30), np.float32)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "nan.tif")
+    Image.new("RGB", (40, 32)).save(tmp_path / "p.png")
+    for regions, what in (({"a": "nan.tif"}, "mask"), ("nan.tif", "label map")):
+        label_map, own = parse_regions(regions)
+        request = Request("p.png", label_map=label_map, regions=own)
+        with pytest.raises(UserError, match=rf"nan.tif cannot be used as a {what}: .*; save it"):
+            read_inputs(request, None, tmp_path)
