@@ -335,7 +335,7 @@ from pipeline.run import run
 process = psutil.Process()
 seen = []
 for number in range(int(sys.argv[1])):
-    words = ["size=64", "content=chelsea", "styles.all=ink.jpg", "optimizer.iterations=2",
+    words = ["size=64", "content=chelsea", "+styles.all=ink.jpg", "optimizer.iterations=2",
              "segmenter=compact", "encoder=compact", f"seed={number}", "init=noise"]
     with tempfile.TemporaryDirectory() as folder:
         run(compose_settings(words), Path(folder), Path.cwd(), words)
