@@ -95,6 +95,10 @@ class Collect(Callback):
         self._before: dict[Path, tuple[int, int]] = {}
         self._lock = ExitStack()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Launchers send it to other processes, which do not hold the lock."""
+        return {**self.__dict__, "_lock": ExitStack()}
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Remember what is in the folder."""
         outcome = _outcome.get()

@@ -217,7 +217,7 @@ def label_map(picture: Image.Image, colours: Sequence[tuple[int, int, int]] = ()
         if len(numbers) <= _MOST_LABELS or palette is not None:
             names = [_names_of_label(int(number), palette) for number in numbers]
             return LabelMap(_places(values, numbers, np.arange(len(numbers))), names)
-    pixels = np.asarray(picture)
+    pixels = np.asarray(picture.convert("RGB"))
     codes = pixels[..., 0].astype(np.int32) << 16
     codes |= pixels[..., 1].astype(np.int32) << 8
     codes |= pixels[..., 2]

@@ -278,11 +278,11 @@ def test_other_classes_have_numbers_after_vocs_and_unions(picture: Tensor) -> No
             return scores
 
     found = segment(picture, BesideTheSea(), (83,), min_share=0, min_part=0, classes=classes)
-    assert found.numbers == {"background": 0, "hat": 21, "cat": 8, "sea": 22} | {
-        f"thing_{number}": 23 + number for number in range(17)
+    assert found.numbers == {"background": 0, "hat": 28, "cat": 8, "sea": 29} | {
+        f"thing_{number}": 30 + number for number in range(17)
     }
-    assert found.labels[20, 20] == 21
-    assert found.labels[0, 0] == 22
+    assert found.labels[20, 20] == 28
+    assert found.labels[0, 0] == 29
     assert found.shares["hat"] == pytest.approx(30 * 40 / (61 * 83))
     found = segment(picture, BesideTheSea(), (83,), classes=classes)
     assert [*found.probabilities] == ["background", "hat", "sea"]
