@@ -157,7 +157,7 @@ WRONG = [
     "+styles.person={nosuch: 3}", "+styles.person={0: ink.jpg}", "+styles.person={1: 3}",
     "+styles.person.²=ink.jpg", "+styles.=ink.jpg", "+styles..=ink.jpg", "+styles", "a", "=", "=3",
     "+styles.person.0=ink.jpg", "+regions.sky={}", "+regions.sky=[]",
-    "+regions.sky={source: [1]}", "+regions.sky={source: p.png, grow: a}", "+regions.sky=sky",
+    "+regions.sky={source: [1]}", "+regions.sky={source: p.png, grow: a}", "+regions.logo=logo",
     "+regions.sky={source: p.png, invert: maybe}", "+regions.sky={source: p.png, feather: [1]}",
     "+regions.sky=box(1)", "+regions.sky=box(a,b,c,d)", "+regions.sky=box()",
     "+regions.sky=box(nan,0,1,1)", "+regions.sky=box(inf,0,1,1)", "+regions.sky=circle(0,0,0)",

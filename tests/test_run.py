@@ -21,6 +21,7 @@ from skimage import data
 
 from pipeline.command.main import main
 from pipeline.config.compose import CONF
+from pipeline.regions.names import SCENE_CLASSES
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -194,8 +195,8 @@ def test_without_styles_it_shows_the_regions(content: str, region: str, tmp_path
         assert labels.mode == "P"
     assert picture(out / "labels.png").shape == picture(out / "regions.png").shape[:2]
     summary = json.loads((out / "summary.json").read_text())
-    largest = [entry["name"] for entry in summary["regions"] if entry["name"] != "background"]
-    assert largest[0] == region
+    found = [entry["name"] for entry in summary["regions"]]
+    assert next(name for name in found if name not in ("background", *SCENE_CLASSES)) == region
     assert {f"{entry['name']}.png" for entry in summary["regions"]} == {
         file.name for file in (out / "masks").iterdir()
     }

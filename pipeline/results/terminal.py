@@ -21,6 +21,7 @@ from rich.table import Table
 
 from pipeline import gallery
 from pipeline.engine.progress import LossRow
+from pipeline.regions.names import BACKGROUND, SCENE_CLASSES
 from pipeline.results.file_names import region_file_names
 from pipeline.results.result import Result
 
@@ -116,8 +117,9 @@ def print_regions(shares: Mapping[str, float], output: Path) -> None:
 
 def print_hint(content: str, shares: Mapping[str, float]) -> None:
     """Print the command to try next."""
-    things = [name for name, share in shares.items() if share > 0 and name != "background"]
-    region = things[0] if things else "background"
+    things = [name for name, share in shares.items() if share > 0 and name != BACKGROUND]
+    # Objects before the scene that they are in.
+    region = min(things, key=lambda name: name in SCENE_CLASSES, default=BACKGROUND)
     words = ["python", "-m", "pipeline", f"content={content}", f"+styles.{region}=scream.jpg"]
     _console.print(f"Give a region a style: {shlex.join(words)}")
     _console.print(f"Styles: a picture file, or {', '.join(gallery.names())}")

@@ -51,7 +51,7 @@ def test_two_processes_paint_what_one_paints(tmp_path: Path) -> None:
         for name in ("two", "one")
     )
     # Sums in another order round otherwise, and descents part from that.
-    assert np.abs(two - one).mean() < 0.05
+    assert np.abs(two - one).mean() < 0.1
     tables = [(tmp_path / name / "losses.csv").read_text() for name in ("two", "one")]
     two_rows, one_rows = ([*csv.DictReader(table.splitlines())] for table in tables)
     assert [row["scale"] for row in two_rows] == ["2"] * 6 + ["1"] * 4
