@@ -43,15 +43,16 @@ def start(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_two_processes_paint_what_one_paints(tmp_path: Path) -> None:
     for name, command in (("two", TORCHRUN), ("one", ("pipeline",))):
-        done = start(tmp_path, *command, *SETTINGS, f"hydra.run.dir={name}")
+        done = start(tmp_path, *command, *SETTINGS, "loss.style=gram", f"hydra.run.dir={name}")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("result.png") == 1
     two, one = (
         np.asarray(Image.open(tmp_path / name / "result.png")).astype(int)
         for name in ("two", "one")
     )
-    # Sums in another order round otherwise, and descents part from that.
-    assert np.abs(two - one).mean() < 0.1
+    # Sums in another order round otherwise, and descents part from that; a search for neighbours
+    # would take another one here and there.
+    assert np.abs(two - one).mean() < 0.05
     tables = [(tmp_path / name / "losses.csv").read_text() for name in ("two", "one")]
     two_rows, one_rows = ([*csv.DictReader(table.splitlines())] for table in tables)
     assert [row["scale"] for row in two_rows] == ["2"] * 6 + ["1"] * 4
