@@ -17,21 +17,9 @@ from pipeline.training.export import export
 from pipeline.training.paste import PERSON
 from pipeline.training.pictures import UNCERTAIN, Example
 from pipeline.training.segmenter import Samples, Settings
+from tests.training.test_paste import CAR, CAT, SKY, example
 
-CAR, CAT = 7, 8
-SKY, WATER = 1, 5
-
-
-def example(name: str, seed: int, number: int = CAT) -> Example:
-    """A white shape, unlike its mirror image, labelled on black."""
-    rng = np.random.default_rng(seed)
-    height, width = (int(side) for side in rng.integers(60, 90, 2))
-    labels = np.zeros((height, width), np.uint8)
-    labels[height // 4 :, width // 5 : width // 2] = number
-    labels[height // 4 : height // 2, width // 2 : width - 10] = number
-    scenes = np.where(labels > 0, 0, SKY).astype(np.uint8)
-    picture = np.repeat(255 * (labels[..., None] > 0).astype(np.uint8), 3, axis=2)
-    return Example(name, picture, labels, scenes)
+WATER = 5
 
 
 @pytest.fixture
