@@ -12,7 +12,7 @@ from pipeline.results import terminal
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     text = io.StringIO()
-    monkeypatch.setattr(terminal._console, "file", text)
+    monkeypatch.setattr(terminal._console, "_file", text)
     monkeypatch.setattr(terminal._console, "_width", 80)
     return text
 
