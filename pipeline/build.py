@@ -24,13 +24,14 @@ from pipeline.methods.guided import guided
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
-from pipeline.networks import encoders, segmenters, text_prompts
+from pipeline.networks import click_prompts, encoders, hub, segmenters, text_prompts
 from pipeline.paths import located
 from pipeline.pictures import size
 from pipeline.regions.names import SCENE_CLASSES
 from pipeline.regions.prompted import check_found
 from pipeline.regions.segment import Refinement, Segmentation, segment
-from pipeline.request import Request, parse_regions, parse_styles
+from pipeline.regions.snap import Finder
+from pipeline.request import RegionChoice, Request, Seeds, parse_regions, parse_styles
 from pipeline.runtime import distributed, precision
 from pipeline.runtime.cache import Store, digest
 
@@ -182,6 +183,32 @@ def segment_prompts(
 
 
 _cached_text_prompts = functools.cache(text_prompts.load)
+
+
+def finder(
+    choices: Mapping[str, RegionChoice], settings: Settings, device: torch.device, start: Path
+) -> Finder | None:
+    """What finds the thing that points lie on, where some are given and a model can be had.
+
+    Args:
+        choices: the user's own regions.
+        settings: of the run.
+        device: where it runs.
+        start: where relative folders begin.
+
+    Raises:
+        UserError: a model that was asked for and cannot be had.
+    """
+    if not any(isinstance(choice.source, Seeds) for choice in choices.values()):
+        return None
+    model = settings.prompts.click_model
+    if model != click_prompts.MODEL:
+        hub.locate("a region of point(...)", model, "prompts.click_model", start)
+    found = _cached_click_prompts(start, device, model)
+    return None if found is None else found.masks_of_points
+
+
+_cached_click_prompts = functools.cache(click_prompts.load)
 
 
 def _segmented(

@@ -140,7 +140,8 @@ def stylize(
     with clock.stage("mask"):
         room, matte = build.room(settings, where), settings.matte == "auto"
         original = inputs.photograph.original
-        things = snapped_masks(asked.regions, segmentation, content, original, matte)
+        find = build.finder(asked.regions, settings, where, start)
+        things = snapped_masks(asked.regions, segmentation, content, original, matte, find)
         inputs = inputs.with_masks(things | prompt_masks(prompted, content))
         inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
         content = inputs.photograph.picture.to(where)

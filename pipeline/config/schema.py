@@ -109,6 +109,7 @@ class PromptSettings:
     """What finds regions by a phrase."""
 
     text_model: str = "CIDAS/clipseg-rd64-refined"
+    click_model: str = "facebook/sam2.1-hiera-tiny"
     text_threshold: float = field(default=0.4, metadata=within(0.01, 0.99))
 
 

@@ -9,7 +9,7 @@ strongest edges along its outline is taken. A shape is cut by GrabCut (Rother, K
 2004), unless it is drawn around a part of a class.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,6 +34,12 @@ Numbers = npt.NDArray[np.int64]
 Trimap = npt.NDArray[np.uint8]
 #: Column and row in pixels.
 Pixel = tuple[int, int]
+#: Finds a thing in a picture by points on it and points that are not, as fractions: a model in
+#: place of colours and edges (`click_prompts.ClickPrompts.masks_of_points`).
+Finder = Callable[
+    [Tensor, Sequence[tuple[float, float]], Sequence[tuple[float, float]]],
+    Tensor,
+]
 
 #: Long side in pixels at which things are found, and at which their outlines then are.
 _FINDING_SIZE, _OUTLINE_SIZE = 384, 768
@@ -74,6 +80,7 @@ def snapped_masks(
     picture: Tensor,
     original: tuple[int, int],
     matte: bool,
+    find: Finder | None = None,
 ) -> dict[str, Tensor]:
     """Masks of the regions that are given by `Seeds`.
 
@@ -83,6 +90,7 @@ def snapped_masks(
         picture: (1, 3, H, W) in [0, 1].
         original: width and height of the photograph in its file, for pixels.
         matte: whether outlines are mattes (`matte.class_mattes`) or plain.
+        find: what finds the things at points that are on no class; None: colours and edges do.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1].
@@ -94,7 +102,7 @@ def snapped_masks(
     for name, choice in choices.items():
         if isinstance(choice.source, Seeds):
             thing = f"regions.{name}={choice.source}"
-            inside = snap(picture, choice.source, segmentation, original, thing)
+            inside = snap(picture, choice.source, segmentation, original, thing, find)
             alone = _two_classes(inside, picture)
             found[name] = class_outlines(alone, picture, matte)[0]["thing"]
     return found
@@ -106,6 +114,7 @@ def snap(
     segmentation: Segmentation | None,
     original: tuple[int, int],
     name: str = "the region",
+    find: Finder | None = None,
 ) -> Tensor:
     """How probable it is that a pixel belongs to the thing.
 
@@ -115,9 +124,11 @@ def snap(
         segmentation: of the picture; None: colours and edges alone.
         original: width and height of the photograph in its file, for pixels.
         name: of the region, for messages.
+        find: as `snapped_masks`.
 
     Returns:
-        (1, 1, h, w) in [0, 1], with a long side of at most `_FINDING_SIZE` or the segmentation's.
+        (1, 1, h, w) in [0, 1], with a long side of at most `_FINDING_SIZE` or the segmentation's;
+        of what ``find`` has found, of its own size.
 
     Raises:
         UserError: a point outside of the picture, or nothing found.
@@ -139,6 +150,8 @@ def snap(
         trimap = np.where(around, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
         here = _cut_out(small, trimap, left, outside)
         found.append(torch.from_numpy(here.astype(np.float32))[None, None].to(picture))
+    elif left and find is not None:
+        found.append(find(picture, left, outside))
     elif left:
         parts = [part.probability for part in classes]
         here = _found_by_colours(small, segmentation, inside, outside, parts)

@@ -46,6 +46,7 @@ KEYS = {
     "segmenter.weights": "segmenter.weights",
     "segmenter.model": "segmenter.model",
     "prompts.text_model": "prompts.text_model",
+    "prompts.click_model": "prompts.click_model",
     "+styles.person": "styles.person",
     "+styles.person.image": "styles.person.image",
     "styles.cat.1": "styles.cat.1",

@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.config.compose import compose_settings
+from pipeline.errors import UserError
 from pipeline.networks import click_prompts, hub
+from pipeline.regions.snap import snapped_masks
+from pipeline.request import RegionChoice, Seeds
+from pipeline.run import stylize
 from tests.networks import hub_models
 
 pytest.importorskip("transformers")
@@ -93,3 +98,40 @@ def test_there_are_none_where_they_cannot_be_had(
     assert click_prompts.load(tmp_path, CPU) is None
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert click_prompts.load(folder.parent, CPU, "sam2") is None
+
+
+def test_a_run_with_a_click_asks_the_model(folder: Path) -> None:
+    words = (
+        "size=96",
+        "segmenter=compact",
+        "device=cpu",
+        f"prompts.click_model={folder.name}",
+        "++regions.thing.source='point(0.9,0.1)'",
+    )
+    asked = stylize(compose_settings(words), folder.parent)
+    found = click_prompts.load(folder.parent, CPU, folder.name)
+    assert found is not None
+    thing = snapped_masks(
+        {"thing": RegionChoice(Seeds(((0.9, 0.1),)))},
+        asked.segmentation,
+        asked.content,
+        (512, 512),
+        True,
+        found.masks_of_points,
+    )
+    torch.testing.assert_close(asked.shown["thing"], thing["thing"], atol=1e-3, rtol=0)
+    without = stylize(compose_settings(words[:3] + words[4:]), folder.parent)
+    assert float((without.shown["thing"] - asked.shown["thing"]).abs().mean()) > 0.01
+
+
+def test_a_model_that_was_asked_for_and_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = (
+        "size=96",
+        "segmenter=compact",
+        "device=cpu",
+        "prompts.click_model=empty",
+        "++regions.thing.source='point(0.9,0.1)'",
+    )
+    with pytest.raises(UserError, match=r"empty is not the folder .* prompts.click_model=FOLDER"):
+        stylize(compose_settings(words), tmp_path)

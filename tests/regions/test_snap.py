@@ -145,3 +145,19 @@ def test_where_nothing_is_left_is_an_error(picture: Tensor) -> None:
     seeds = Seeds(((0.9, 0.9),), around=box)
     with pytest.raises(UserError, match="nothing was found there"):
         snap(picture, seeds, None, (130, 90))
+
+
+def test_a_model_finds_what_is_on_no_class(picture: Tensor, segmentation: Segmentation) -> None:
+    asked = []
+
+    def find(seen: Tensor, points: object, excluded: object) -> Tensor:
+        asked.append((seen is picture, points, excluded))
+        return RIGHT.float()
+
+    seeds = Seeds(((0.25, 0.5), (0.75, 0.5)), ((0.5, 0.1),))
+    found = snap(picture, seeds, segmentation, (130, 90), find=find)
+    # The left disc is a cat without a doubt; the right one may be.
+    assert asked == [(True, [(0.75, 0.5)], [(0.5, 0.1)])]
+    assert iou(found, LEFT | RIGHT) > 0.9
+    masks = snapped_masks({"r": RegionChoice(seeds)}, segmentation, picture, (130, 90), True, find)
+    assert iou(masks["r"], LEFT | RIGHT) > 0.9
