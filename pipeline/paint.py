@@ -20,6 +20,7 @@ from pipeline.methods.working_size import enlarged_region
 from pipeline.pictures import color
 from pipeline.pictures.blend import blend
 from pipeline.pictures.layers import Layers, take_apart
+from pipeline.pictures.tones import in_tones
 from pipeline.results.summary import Clock
 
 
@@ -72,6 +73,7 @@ def paint(
     clock: Clock,
     progress: Progress,
     mixed: Tensor | None = None,
+    tones: float = 0.0,
 ) -> Painted:
     """Stylize and blend, turn by turn.
 
@@ -86,6 +88,7 @@ def paint(
         clock: where the seconds go.
         progress: called at every iteration.
         mixed: (1, 1, H, W), where a pixel may show a region and what is behind it; None: nowhere.
+        tones: share of their styles' tones that regions have before they are painted.
     """
     done = Painted(content, seconds={region.name: 0.0 for turn in turns for region in turn})
     for number, regions in enumerate(turns):
@@ -96,6 +99,7 @@ def paint(
             # Painted as if nothing else showed in their pixels; that is laid behind them again.
             alone = done.picture if layers is None else layers.foreground()
             shown = grey_inside(alone, [r.mask for r in regions if r.luminance])
+            shown = in_tones_of_styles(shown, regions, tones)
             start = begin(shown, regions) if number == 0 else None
             stylized = method(Scene(shown, regions, start, free), engine, progress)
         with clock.stage("blend"):
@@ -138,6 +142,30 @@ def grey_inside(content: Tensor, masks: Sequence[Tensor]) -> Tensor:
     """The content with some regions in grey, for regions painted in luminance alone."""
     for mask in masks:
         content = content + mask * (color.grey(content) - content)
+    return content
+
+
+def in_tones_of_styles(content: Tensor, regions: Sequence[Region], share: float) -> Tensor:
+    """The content with each region in the tones of its styles, less where strength is below 1/2.
+
+    Args:
+        content: (1, 3, H, W) in [0, 1].
+        regions: of it, with their styles.
+        share: of those tones, in [0, 1].
+    """
+    if not share:
+        return content
+    for region in regions:
+        weights = sum(style.weight for style in region.styles)
+        wanted = [
+            (
+                style.picture,
+                style.mask,
+                share * min(1.0, 2 * style.strength) * style.weight / weights,
+            )
+            for style in region.styles
+        ]
+        content = in_tones(content, region.mask, wanted)
     return content
 
 

@@ -255,6 +255,7 @@ def _paint(
             clock,
             progress,
             mixed,
+            settings.loss.tones,
         )
         with clock.stage("stylize"):
             described = describe(result.content, painted, regions, engine, settings.method.margin)

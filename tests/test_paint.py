@@ -11,6 +11,7 @@ from pipeline.paint import (
     beginning,
     content_with_noise,
     grey_inside,
+    in_tones_of_styles,
     noise_picture,
     rounds,
 )
@@ -54,6 +55,30 @@ def test_grey_inside(content: Tensor, disc: Tensor) -> None:
     assert torch.equal(grey[outside], content[outside])
     inside = grey[:, :, disc[0, 0] == 1]
     torch.testing.assert_close(inside[:, 0], inside[:, 2])
+
+
+def test_regions_take_the_tones_of_their_styles(
+    content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    region = Region("disc", disc, [Style(stripes)])
+    assert in_tones_of_styles(content, [region], 0.0) is content
+    toned = in_tones_of_styles(content, [region], 1.0)
+    outside = (disc == 0).expand_as(content)
+    assert torch.equal(toned[outside], content[outside])
+    inside = disc[0, 0] == 1
+    wanted = stripes.mean((2, 3))
+
+    def distance(picture: Tensor) -> float:
+        return float((picture[:, :, inside].mean(2) - wanted).norm())
+
+    assert distance(toned) < 0.5 * distance(content)
+    timid = [Region("disc", disc, [Style(stripes, strength=0.25)])]
+    halved = in_tones_of_styles(content, timid, 1.0)
+    torch.testing.assert_close(halved, (content + toned) / 2)
+    torch.testing.assert_close(
+        in_tones_of_styles(content, [Region("disc", disc, [Style(stripes, strength=0)])], 1.0),
+        content,
+    )
 
 
 def test_noise_has_a_seed_and_stays_in_range(content: Tensor) -> None:

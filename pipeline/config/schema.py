@@ -143,10 +143,11 @@ class LossSettings:
 
     name: LossName = LossName.balanced
     style: StyleLoss = StyleLoss.gram_neighbours
-    content_weight: float = field(default=2.0, metadata=within(0, 1e12))
-    style_weight: float = field(default=30.0, metadata=within(0, 1e12))
-    neighbour_weight: float = field(default=40.0, metadata=within(0, 1e12))
+    content_weight: float = field(default=3.0, metadata=within(0, 1e12))
+    style_weight: float = field(default=120.0, metadata=within(0, 1e12))
+    neighbour_weight: float = field(default=20.0, metadata=within(0, 1e12))
     neighbour_content: float = field(default=0.5, metadata=within(0, 1))
+    tones: float = field(default=0.6, metadata=within(0, 1))
     layout_weight: float = field(default=8.0, metadata=within(0, 1e12))
     tv_weight: float = field(default=10.0, metadata=within(0, 1e12))
     layer_weights: list[float] | None = field(default=None, metadata=within(0, 1e12))

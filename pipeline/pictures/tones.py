@@ -1,0 +1,142 @@
+"""Tones: a region of a photograph in a style's lights, darks and colours, before it is painted.
+
+A black car has no light that a style's lights could go to, and a white shirt no dark: painted as
+they are, both end in one corner of the style's palette, flat and grey. So the region first gets the
+style's range: lightness is mapped by histogram specification (Gonzalez and Woods, Digital Image
+Processing, 3.3.2) of limited contrast (Zuiderveld 1994), and each lightness gets the mean colour
+that the style has there (Welsh et al. 2002, Transferring Color to Greyscale Images, by luminance
+alone). What the photograph's colours differ by at the same lightness stays in part, or a red flower
+would vanish in green leaves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.pictures.boxes import surroundings
+from pipeline.pictures.color import LUMA, luminance
+from pipeline.pictures.strips import strips
+
+Array = npt.NDArray[np.float64]
+
+#: Levels of luma, from 0 to 1.
+LEVELS = 256
+#: How much steeper than it is light and shade become at most: more shows the grain of a photograph.
+STEEPEST = 4.0
+#: Share of the photograph's own differences of colour at one lightness that stays.
+KEPT = 0.5
+# Standard deviation, in levels, by which mean colours are smoothed along luma.
+_SMOOTHED = 6.0
+# Pixels that are looked at, evenly over a region.
+_MOST = 2**20
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The tones of a picture, or of a region of it.
+
+    Attributes:
+        quantiles: (256,), luma in [0, 1] of evenly spaced shares of its pixels, ascending.
+        colors: (256, 3) in [0, 1], its mean colour at each level of luma.
+    """
+
+    quantiles: Array
+    colors: Array
+
+    @classmethod
+    def of(cls, picture: Tensor, mask: Tensor | None) -> "Palette":
+        """Of a picture.
+
+        Args:
+            picture: (1, 3, H, W) in [0, 1].
+            mask: (1, 1, H, W) in [0, 1], the part of it that counts; None, or nowhere above 1/2:
+                all.
+        """
+        pixels = picture[0].flatten(1)
+        if mask is not None and bool((inside := mask[0].flatten(1)[0] >= 0.5).any()):
+            pixels = pixels[:, inside]
+        pixels = pixels[:, :: -(-pixels.shape[1] // _MOST)]
+        colors = pixels.T.double().cpu().numpy()  # (M, 3)
+        luma = colors @ np.array(LUMA)
+        return cls(np.quantile(luma, np.linspace(0, 1, LEVELS)), _mean_colors(colors, luma))
+
+
+def specified(given: Array, wanted: Array) -> Array:
+    """(256,), the luma that each level becomes: histogram specification of limited contrast.
+
+    Args:
+        given, wanted: quantiles of the region and of the style, `Palette.quantiles`.
+
+    Returns:
+        Ascending, in [0, 1], nowhere steeper than `STEEPEST`, of the style's mean over the region's
+        pixels where its range allows that.
+    """
+    levels = np.linspace(0, 1, LEVELS)
+    # Of pixels of the same luma only one may stand for it, or there would be nothing between them.
+    known, first = np.unique(given, return_index=True)
+    last = len(given) - 1 - np.unique(given[::-1], return_index=True)[1]
+    exact = np.interp(levels, known, (wanted[first] + wanted[last]) / 2)
+    steps = np.minimum(np.diff(exact), STEEPEST / (LEVELS - 1))
+    limited = np.concatenate([[0.0], np.cumsum(steps)])
+    limited += wanted.mean() - np.interp(given, levels, limited).mean()
+    lowest, highest = wanted[0], wanted[-1]
+    clipped: Array = np.clip(limited, lowest, highest)
+    return clipped
+
+
+def in_tones(
+    picture: Tensor, mask: Tensor, styles: Sequence[tuple[Tensor, Tensor | None, float]]
+) -> Tensor:
+    """A picture with a region in the tones of styles.
+
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        mask: (1, 1, H, W) in [0, 1], the region.
+        styles: of each its picture, (1, 3, h, w) in [0, 1]; its mask, (1, 1, h, w), or None; and
+            the share of its tones. The shares add up to at most 1; the rest is the photograph's.
+
+    Returns:
+        (1, 3, H, W) in [0, 1], equal to the picture where the mask is 0.
+    """
+    box = surroundings(mask, 0, smallest=1)
+    region, inside = box.cut(picture), box.cut(mask)
+    own = Palette.of(region, inside)
+    # What a color of each luma becomes, less the share of it that stays.
+    table = np.zeros((LEVELS, 3))
+    left = 0.0
+    levels = np.linspace(0, 1, LEVELS)
+    for shown, part, share in styles:
+        palette = Palette.of(shown, part)
+        luma = specified(own.quantiles, palette.quantiles)
+        colors = np.stack([np.interp(luma, levels, channel) for channel in palette.colors.T], 1)
+        table += share * (colors - KEPT * own.colors)
+        left += share * (1 - KEPT)
+    rows = torch.from_numpy(table).to(region)
+    found = torch.empty_like(region)
+    for band in strips(region.shape[2], region.shape[3]):
+        pixels = region[:, :, band]
+        place = luminance(pixels)[0, 0].clamp(0, 1) * (LEVELS - 1)
+        below = place.long().clamp_max(LEVELS - 2)
+        mapped = torch.lerp(rows[below], rows[below + 1], (place - below)[..., None])
+        mapped = mapped.permute(2, 0, 1) + (1 - left) * pixels[0]
+        found[0, :, band] = torch.lerp(pixels[0], mapped.clamp(0, 1), inside[0, :, band])
+    return box.put(found, picture)
+
+
+def _mean_colors(colors: Array, luma: Array) -> Array:
+    """(256, 3), the mean colour at each level, of that luma; between known ones in proportion."""
+    numbers = np.clip((luma * (LEVELS - 1)).round().astype(int), 0, LEVELS - 1)
+    weights = [None, *colors.T]
+    sums = np.stack([np.bincount(numbers, weight, LEVELS) for weight in weights], 1)
+    blurred = cv2.GaussianBlur(sums, (1, 0), _SMOOTHED, borderType=cv2.BORDER_CONSTANT)
+    known = blurred[:, 0] > 1e-6 * len(luma)
+    means = blurred[known, 1:] / blurred[known, :1]
+    levels = np.linspace(0, 1, LEVELS)
+    found = np.stack([np.interp(levels, levels[known], channel) for channel in means.T], 1)
+    moved: Array = found + (levels - found @ np.array(LUMA))[:, None]
+    return np.clip(moved, 0, 1)
