@@ -27,7 +27,7 @@ from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.engine.targets import TargetMaker, area
 from pipeline.engine.tiled import tiled_evaluation
-from pipeline.engine.tiles import Tiling
+from pipeline.engine.tiles import WHOLE, Tiling
 from pipeline.engine.work import (
     PATIENCE,
     Descending,
@@ -189,6 +189,20 @@ class Engine:
         if not self.keeper.stopping and self.keeper.is_due():
             self.keeper.keep(state_of(works, len(found)))
         return [work.painting() for work in works]
+
+    def evaluate(self, jobs: Sequence[Job], painted: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses of pictures that something else has painted, and their gradient.
+
+        Args:
+            jobs: what they shall be; of one size.
+            painted: (B, 3, H, W), a picture a job.
+
+        Returns:
+            (B, 4), each one's total loss and its content, style and variation terms, and (B, 3, H,
+            W), the totals' gradient; see `evaluation.Evaluate`.
+        """
+        evaluate, _, _ = self._evaluation(jobs, painted, WHOLE, warn=False)
+        return evaluate(painted)
 
     def _resumed(
         self, works: Sequence[Work], state: State | None, progress: Progress

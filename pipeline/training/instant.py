@@ -1,0 +1,466 @@
+"""Train the instant painter: any style pictures, region by region, in one pass.
+
+    python -m pipeline.training.instant 'photos=[PHOTOS]' 'paintings=[PAINTINGS]'
+
+The painter (`pipeline.networks.instant`) learns first to give back the picture that it is shown,
+and then to paint what the optimisation would: its pictures go to the engine's own losses, and their
+gradient back into the painter. Half of the pictures have two styles, divided by a soft mask; styles
+are pursued with strengths drawn at random, photographs are styles now and then, and some pictures
+are styled by themselves, which should change nothing.
+"""
+
+import datetime
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import hydra
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+from PIL import Image
+from torch import Tensor
+
+from pipeline import build
+from pipeline.config import schema
+from pipeline.config.compose import CONF
+from pipeline.engine.engine import Engine
+from pipeline.engine.job import Job
+from pipeline.engine.objective import Guide, Style
+from pipeline.errors import UserError
+from pipeline.networks import encoders, instant, weights
+from pipeline.networks.pyramid import Layer, PyramidEncoder
+from pipeline.pictures.tones import in_tones
+from pipeline.runtime import device as devices
+from pipeline.training import pictures
+from pipeline.training.command import carry_out
+from pipeline.training.encoder import split
+from pipeline.training.export import export
+
+log = logging.getLogger(__name__)
+
+#: Share of pictures that should come back as they are, and that are styled by themselves.
+_AS_IT_IS, _BY_ITSELF = 0.15, 0.05
+#: Share of the others with two styles, with less than the full strength, and of styles that are
+#: photographs.
+_TWO, _LESS, _PHOTOGRAPH = 0.5, 0.3, 0.08
+#: Weight of the mean squared difference of pixels, where a picture should come back as it is.
+_RECONSTRUCTION = 20.0
+#: The largest norm of a step's gradient.
+_STEEPEST = 1.0
+
+
+@dataclass
+class Settings:
+    """Settings of the command; conf/training/instant.yaml."""
+
+    photos: list[str] = MISSING
+    paintings: list[str] = MISSING
+    output: str = str(weights.BUNDLED / "instant.safetensors")
+    checkpoint: str = "outputs/training/instant.pth"
+    resume: bool = False
+    # Weights to start from instead of random ones, for a further round.
+    start: str | None = None
+    steps: int = 12000
+    # Of them, in which pictures only come back as they are.
+    reconstruction: int = 600
+    batch: int = 4
+    crops: list[int] = field(default_factory=lambda: [128, 192])
+    learning_rate: float = 2e-3
+    average: float = 0.998
+    # Folder for pictures painted on the way; null paints none.
+    previews: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+ConfigStore.instance().store(name="training_instant_schema", node=Settings)
+
+
+class Draws:
+    """Crops of photographs and paintings, masks and strengths, at random.
+
+    Args:
+        photos, paintings: HWC uint8 pictures.
+        seed: of the sequence.
+    """
+
+    def __init__(
+        self, photos: Sequence[pictures.Array], paintings: Sequence[pictures.Array], seed: int
+    ) -> None:
+        self.photos, self.paintings = photos, paintings
+        self.rng = np.random.default_rng(seed)
+
+    def content(self, side: int) -> Tensor:
+        """(1, 3, side, side) in [0, 1], of a photograph."""
+        return self._crop(self.photos, side, 0.35)
+
+    def style(self, side: int) -> Tensor:
+        """(1, 3, side, side) in [0, 1], most often of a painting."""
+        photograph = self.rng.random() < _PHOTOGRAPH
+        return self._crop(self.photos if photograph else self.paintings, side, 0.5)
+
+    def mask(self, side: int) -> Tensor:
+        """(1, 1, side, side) in [0, 1]: large soft blobs."""
+        coarse = torch.from_numpy(self.rng.normal(size=(1, 1, 4, 4))).float()
+        smooth = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=True)
+        sharpness = float(np.exp(self.rng.uniform(np.log(4), np.log(60))))
+        return (sharpness * smooth).sigmoid()
+
+    def strength(self) -> float:
+        """In (0, 1]; 1 most often."""
+        rng = self.rng
+        return float(rng.uniform(0.25, 1)) if rng.random() < _LESS else 1.0
+
+    def _crop(self, pool: Sequence[pictures.Array], side: int, smallest: float) -> Tensor:
+        rng = self.rng
+        picture = pool[int(rng.integers(len(pool)))]
+        longest = min(picture.shape[:2])
+        least = min(longest, max(side, round(smallest * longest)))
+        length = round(np.exp(rng.uniform(np.log(least), np.log(longest))))
+        top = int(rng.integers(picture.shape[0] - length + 1))
+        left = int(rng.integers(picture.shape[1] - length + 1))
+        crop = picture[top : top + length, left : left + length]
+        interpolation = cv2.INTER_AREA if length > side else cv2.INTER_CUBIC
+        crop = np.asarray(cv2.resize(crop, (side, side), interpolation=interpolation))
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture to be painted.
+
+    Attributes:
+        content: (1, 3, H, W) in [0, 1], in its styles' tones already.
+        styles: of each region its style, (1, 3, h, w), and its mask, (1, 1, H, W).
+        strength: in [0, 1]; 0 asks for the content itself.
+    """
+
+    content: Tensor
+    styles: Sequence[tuple[Tensor, Tensor]]
+    strength: float
+
+    @property
+    def job(self) -> Job:
+        """What the engine compares with; the painter's full strength is its usual one."""
+        guides = [
+            Guide(str(number), [Style(style, strength=self.strength / 2)], mask)
+            for number, (style, mask) in enumerate(self.styles)
+        ]
+        return Job(self.content, torch.ones_like(self.content[:, :1]), guides, "instant")
+
+
+def draw(draws: Draws, side: int, only_as_it_is: bool, tones: float) -> Task:
+    """A task.
+
+    Args:
+        draws: where chance comes from.
+        side: of the picture in pixels.
+        only_as_it_is: whether to ask for nothing but the content.
+        tones: share of its styles' tones that a content is given (`pictures.tones`).
+    """
+    content, chance = draws.content(side), float(draws.rng.random())
+    everywhere = torch.ones_like(content[:, :1])
+    if only_as_it_is or chance < _AS_IT_IS:
+        return Task(content, [], 0.0)
+    if chance < _AS_IT_IS + _BY_ITSELF:
+        return Task(content, [(content, everywhere)], 0.0)
+    strength = draws.strength()
+    if draws.rng.random() < _TWO:
+        mask = draws.mask(side)
+        styles = [(draws.style(side), mask), (draws.style(side), 1 - mask)]
+    else:
+        styles = [(draws.style(side), everywhere)]
+    for style, mask in styles:
+        content = in_tones(content, mask, [(style, None, tones * strength)])
+    return Task(content, styles, strength)
+
+
+def painted(painter: instant.InstantPainter, encoder: PyramidEncoder, task: Task) -> Tensor:
+    """(1, 3, H, W): what the painter makes of a task, with a gradient.
+
+    The maps themselves have none: that of eigenvectors is not stable.
+    """
+    features = painter.projected(encoder, task.content)
+    if task.styles and task.strength == 0:
+        regions = [carrying(painter, encoder, features, *task.styles[0], 1.0)]
+    else:
+        regions = [
+            carrying(painter, encoder, features, style, mask, task.strength)
+            for style, mask in task.styles
+        ]
+    found: Tensor = painter(instant.carried(features, regions))
+    return found
+
+
+@torch.no_grad()
+def carrying(
+    painter: instant.InstantPainter,
+    encoder: PyramidEncoder,
+    features: Mapping[Layer, Tensor],
+    style: Tensor,
+    mask: Tensor,
+    strength: float,
+) -> tuple[dict[Layer, Tensor], dict[Layer, instant.Map]]:
+    """A region's masks and maps at each depth; see `instant.carried`."""
+    masks = instant.depth_masks(mask)
+    wanted = painter.projected(encoder, style)
+    return masks, {
+        layer: instant.transport(
+            instant.Moments.of(features[layer], masks[layer]),
+            instant.Moments.of(wanted[layer], None),
+            strength,
+        )
+        for layer in features
+    }
+
+
+def train(
+    settings: Settings,
+    photos: Sequence[pictures.Array],
+    paintings: Sequence[pictures.Array],
+    kept: Sequence[pictures.Array] = (),
+) -> instant.InstantPainter:
+    """Train, from random weights or from ``settings.start``.
+
+    The same settings and pictures give the same weights, also after an interruption.
+
+    Args:
+        settings: of the command.
+        photos, paintings: HWC uint8 pictures.
+        kept: photographs that previews are painted of.
+
+    Returns:
+        The painter with the average of the weights over the last steps, on the CPU.
+    """
+    device = devices.choose(settings.device)
+    torch.manual_seed(settings.seed)
+    painter = instant.InstantPainter().to(device)
+    if settings.start is not None:
+        load_into(painter, Path(settings.start))
+    engine, tones = losses(device)
+    encoder = instant.encoder_of(engine.encoder.encoder)
+    average = {name: value.detach().clone() for name, value in painter.state_dict().items()}
+    optimizer = torch.optim.AdamW(painter.parameters(), weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+    )
+    draws, checkpoint = Draws(photos, paintings, settings.seed), Path(settings.checkpoint)
+    done = 0
+    if settings.resume:
+        done = _restore(checkpoint, painter, average, optimizer, schedule, draws)
+    begun, running, every = time.monotonic(), np.zeros(5), max(1, settings.steps // 200)
+    for step in range(done + 1, settings.steps + 1):
+        first = step <= settings.reconstruction
+        stage = (step - 1) * len(settings.crops) // settings.steps
+        side = settings.crops[stage] // instant.MULTIPLE * instant.MULTIPLE
+        tasks = [draw(draws, side, first, tones) for _ in range(settings.batch)]
+        optimizer.zero_grad(set_to_none=True)
+        running += backward(painter, encoder, engine, tasks, device) / every
+        torch.nn.utils.clip_grad_norm_(painter.parameters(), _STEEPEST)
+        optimizer.step()
+        schedule.step()
+        for name, value in painter.state_dict().items():
+            average[name].lerp_(value, 1 - min(settings.average, step / (step + 10)))
+        if step % every == 0:
+            log.info(
+                "step %d of %d, %.0f s, difference %.5f, loss %.3f: content %.3f, style %.3f, "
+                "variation %.3f",
+                step,
+                settings.steps,
+                time.monotonic() - begun,
+                *running,
+            )
+            running[:] = 0
+        if step % max(1, settings.steps // 100) == 0:
+            _save(checkpoint, step, painter, average, optimizer, schedule, draws)
+            if settings.previews is not None and kept:
+                show(painter, average, encoder, tones, kept, paintings, Path(settings.previews))
+    painter.load_state_dict(average)
+    return painter.cpu()
+
+
+def backward(
+    painter: instant.InstantPainter,
+    encoder: PyramidEncoder,
+    engine: Engine,
+    tasks: Sequence[Task],
+    device: torch.device,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Add the gradient of a step's mean loss to the painter's weights.
+
+    Of a picture to be styled it is that of the logarithm of the engine's loss, so that no pair of
+    pictures outweighs the others.
+
+    Returns:
+        Mean squared difference of the pictures that should come back, and total, content, style
+        and variation of the others' losses; 0 where there are none.
+    """
+    tasks = [_on(task, device) for task in tasks]
+    shown = [painted(painter, encoder, task) for task in tasks]
+    plain = [number for number, task in enumerate(tasks) if task.strength == 0]
+    styled = [number for number, task in enumerate(tasks) if task.strength > 0]
+    found, ends, gradients = np.zeros(5), [], []
+    for number in plain:
+        difference = F.mse_loss(shown[number], tasks[number].content)
+        ends.append(difference)
+        gradients.append(torch.full_like(difference, _RECONSTRUCTION / len(tasks)))
+        found[0] += float(difference.detach()) / len(plain)
+    if styled:
+        together = torch.cat([shown[number] for number in styled])
+        terms, gradient = engine.evaluate([tasks[number].job for number in styled], together)
+        ends.append(together)
+        gradients.append(gradient / terms[:, :1, None, None] / len(tasks))
+        found[1:] = terms.mean(0).double().cpu().numpy()
+    torch.autograd.backward(ends, gradients)
+    return found
+
+
+def losses(device: torch.device) -> tuple[Engine, float]:
+    """The engine with the default losses and the bundled encoder; the share of tones."""
+    defaults = schema.Settings(precision=schema.Precision.float32)
+    return build.engine(defaults, encoders.load("compact", None, device)), defaults.loss.tones
+
+
+def load_into(painter: instant.InstantPainter, file: Path) -> None:
+    """Fill a painter with weights.
+
+    Raises:
+        UserError: they cannot be read, or are another network's.
+    """
+    state = weights.read_state_dict(file)
+    try:
+        painter.load_state_dict({name: value.float() for name, value in state.items()})
+    except (RuntimeError, ValueError):
+        raise UserError(f"{file} does not hold an instant painter; leave out start=") from None
+
+
+@torch.no_grad()
+def show(
+    painter: instant.InstantPainter,
+    average: Mapping[str, Tensor],
+    encoder: PyramidEncoder,
+    tones: float,
+    photos: Sequence[pictures.Array],
+    paintings: Sequence[pictures.Array],
+    folder: Path,
+) -> None:
+    """Write what the average of the weights paints: photographs down, paintings across."""
+    trained = {name: value.clone() for name, value in painter.state_dict().items()}
+    painter.load_state_dict(dict(average))
+    device, rows = next(painter.parameters()).device, []
+    for photo in photos[:4]:
+        content = _fitted(photo).to(device)
+        row = [content]
+        for painting in paintings[:: max(1, len(paintings) // 5)][:5]:
+            style, everywhere = _fitted(painting).to(device), torch.ones_like(content[:, :1])
+            toned = in_tones(content, everywhere, [(style, None, tones)])
+            row.append(painted(painter, encoder, Task(toned, [(style, everywhere)], 1.0)))
+        rows.append(torch.cat(row, 3))
+    painter.load_state_dict(trained)
+    sheet = (torch.cat(rows, 2)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(folder / "preview.png")
+
+
+def _fitted(picture: pictures.Array, side: int = 256) -> Tensor:
+    """The middle of a picture, (1, 3, side, side)."""
+    length = min(picture.shape[:2])
+    top, left = ((size - length) // 2 for size in picture.shape[:2])
+    square = picture[top : top + length, left : left + length]
+    small = np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
+    return torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+
+
+def _on(task: Task, device: torch.device) -> Task:
+    styles = [(style.to(device), mask.to(device)) for style, mask in task.styles]
+    return Task(task.content.to(device), styles, task.strength)
+
+
+def _save(
+    path: Path,
+    step: int,
+    painter: instant.InstantPainter,
+    average: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    draws: Draws,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    state = {
+        "step": step,
+        "painter": painter.state_dict(),
+        "average": dict(average),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "draws": draws.rng.bit_generator.state,
+    }
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _restore(
+    path: Path,
+    painter: instant.InstantPainter,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    draws: Draws,
+) -> int:
+    """Load what `_save` wrote; the steps that are done."""
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path} to resume from; leave out resume=true")
+    state: Mapping[str, Any] = torch.load(path, weights_only=True)
+    painter.load_state_dict(state["painter"])
+    for name, value in state["average"].items():
+        average[name].copy_(value)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    draws.rng.bit_generator.state = state["draws"]
+    return int(state["step"])
+
+
+def run(settings: Settings) -> None:
+    """Train and write the weights.
+
+    Raises:
+        UserError: pictures cannot be had, or there are too few photographs.
+    """
+    training, validation = split(pictures.list_pictures(settings.photos))
+    if not training:
+        raise UserError("one photograph is not enough to train and to validate; add more")
+    photos = [pictures.read_rgb(path) for path in training]
+    paintings = [pictures.read_rgb(path) for path in pictures.list_pictures(settings.paintings)]
+    kept = [pictures.read_rgb(path) for path in validation[:: max(1, len(validation) // 4)]]
+    log.info("%d photographs, %d paintings", len(photos), len(paintings))
+    painter = train(settings, photos, paintings, kept)
+    output = Path(settings.output)
+    export(
+        painter.state_dict(),
+        output,
+        {
+            "date": datetime.date.today().isoformat(),
+            "seed": str(settings.seed),
+            "steps": str(settings.steps),
+        },
+    )
+    log.info("%s, SHA-256 %s", output, weights.sha256(output))
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/instant")
+def main(configuration: object) -> None:
+    """The command."""
+    carry_out(run, Settings, configuration)
+
+
+if __name__ == "__main__":
+    main()

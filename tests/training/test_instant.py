@@ -1,0 +1,157 @@
+"""Training of the instant painter: draws, reproducibility, an interruption, the engine's losses."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline.engine.engine import Engine
+from pipeline.engine.tiles import WHOLE
+from pipeline.errors import UserError
+from pipeline.networks import instant, weights
+from pipeline.training import instant as training
+from pipeline.training import pictures
+from pipeline.training.instant import Draws, Settings, Task, backward, draw, painted, train
+
+
+def noise(height: int, width: int, seed: int) -> pictures.Array:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height)), np.uint8)
+
+
+PHOTOS = [noise(96, 128, seed) for seed in range(3)]
+PAINTINGS = [noise(128, 96, seed) for seed in range(5, 8)]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return training.losses(CPU)[0]
+
+
+def settings(folder: Path, **changes: object) -> Settings:
+    usual: dict[str, object] = {
+        "photos": ["p"],
+        "paintings": ["q"],
+        "checkpoint": str(folder / "state.pth"),
+        "steps": 4,
+        "reconstruction": 1,
+        "batch": 2,
+        "crops": [64],
+        "device": "cpu",
+    }
+    return Settings(**{**usual, **changes})  # type: ignore[arg-type]
+
+
+def test_draws_are_of_every_kind() -> None:
+    draws = Draws(PHOTOS, PAINTINGS, 0)
+    tasks = [draw(draws, 32, False, 0.6) for _ in range(60)]
+    plain = [task for task in tasks if task.strength == 0]
+    two = [task for task in tasks if len(task.styles) == 2]
+    assert 3 < len(plain) < 30
+    assert 10 < len(two) < 50
+    assert len({task.strength for task in tasks}) > 5
+    for task in tasks:
+        assert task.content.shape == (1, 3, 32, 32)
+        assert task.content.min() >= 0
+        assert task.content.max() <= 1
+    for task in two:
+        (_, mask), (_, other) = task.styles
+        torch.testing.assert_close(mask + other, torch.ones(1, 1, 32, 32))
+        assert mask.std() > 0
+    assert all(draw(draws, 32, True, 0.6).strength == 0 for _ in range(10))
+
+
+def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(tmp_path: Path) -> None:
+    whole = train(settings(tmp_path), PHOTOS, PAINTINGS)
+
+    class Enough(Exception):
+        pass
+
+    saved = training._save
+    count = 0
+
+    def save(*words: object) -> None:
+        nonlocal count
+        saved(*words)  # type: ignore[arg-type]
+        count += 1
+        if count == 2:
+            raise Enough
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_save", save)
+        with pytest.raises(Enough):
+            train(settings(tmp_path), PHOTOS, PAINTINGS)
+    again = train(settings(tmp_path, resume=True), PHOTOS, PAINTINGS)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    other = train(settings(tmp_path, seed=1), PHOTOS, PAINTINGS)
+    assert not torch.equal(other.last.weight, whole.last.weight)
+
+
+def test_it_learns_to_give_back_what_it_is_shown(tmp_path: Path, engine: Engine) -> None:
+    draws = Draws(PHOTOS, PAINTINGS, 1)
+    tasks = [draw(draws, 64, True, 0.6) for _ in range(2)]
+    encoder = instant.encoder_of(engine.encoder.encoder)
+
+    def difference(painter: instant.InstantPainter) -> float:
+        return float(backward(painter, encoder, engine, tasks, CPU)[0])
+
+    torch.manual_seed(0)
+    before = difference(instant.InstantPainter())
+    trained = train(settings(tmp_path, steps=25, reconstruction=25), PHOTOS, PAINTINGS)
+    assert difference(trained) < 0.6 * before
+
+
+def test_the_gradient_is_that_of_the_engines_loss(engine: Engine) -> None:
+    draws = Draws(PHOTOS, PAINTINGS, 2)
+    style = draws.style(64), torch.ones(1, 1, 64, 64)
+    task = Task(draws.content(64), [style], 1.0)
+    encoder = instant.encoder_of(engine.encoder.encoder)
+    torch.manual_seed(0)
+    painter = instant.InstantPainter()
+    found = backward(painter, encoder, engine, [task], CPU)
+    bias = painter.last.bias
+    assert bias is not None
+    assert bias.grad is not None
+    # Brighter or darker in red by a little.
+    with torch.no_grad():
+        shown = painted(painter, encoder, task)
+        step = torch.tensor([1e-3, 0, 0]).view(1, 3, 1, 1)
+        evaluate, _, _ = engine._evaluation([task.job], shown, WHOLE, warn=False)
+        above, below = (float(evaluate(shown + d)[0][0, 0]) for d in (step, -step))
+    expected = (above - below) / 2e-3 / found[1]
+    assert float(bias.grad[0]) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_file_of_another_network_is_one_line(tmp_path: Path) -> None:
+    file = weights.BUNDLED / "compact_encoder.safetensors"
+    with pytest.raises(UserError, match="does not hold an instant painter"):
+        train(settings(tmp_path, start=str(file)), PHOTOS, PAINTINGS)
+    with pytest.raises(UserError, match=r"no checkpoint .* leave out resume=true"):
+        train(settings(tmp_path, resume=True), PHOTOS, PAINTINGS)
+
+
+def test_the_command_writes_weights_and_previews(tmp_path: Path) -> None:
+    for folder, found in (("photos", PHOTOS), ("paintings", PAINTINGS)):
+        (tmp_path / folder).mkdir()
+        for number, picture in enumerate(found):
+            cv2.imwrite(str(tmp_path / folder / f"{number}.png"), picture)
+    asked = settings(
+        tmp_path,
+        photos=[str(tmp_path / "photos")],
+        paintings=[str(tmp_path / "paintings")],
+        output=str(tmp_path / "out.safetensors"),
+        previews=str(tmp_path / "shown"),
+        steps=2,
+    )
+    training.run(asked)
+    painter = instant.InstantPainter()
+    training.load_into(painter, tmp_path / "out.safetensors")
+    assert (tmp_path / "out.safetensors.sha256").is_file()
+    preview = cv2.imread(str(tmp_path / "shown" / "preview.png"))
+    assert preview is not None
+    assert preview.shape == (256, 4 * 256, 3)
