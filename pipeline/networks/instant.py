@@ -35,6 +35,10 @@ _WIDTHS = (96, 64, 48, 32, 24)
 #: Share of its mean variance that is added to a covariance: directions that are all but flat would
 #: be blown up to the style's.
 _SHRINKAGE = 0.01
+#: How many times as large a direction of features becomes at most, for the same reason.
+_LARGEST_GAIN = 4.0
+#: How far the decoder may leave [0, 1]; without a bound it strays in training.
+_BEYOND = 0.25
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,9 @@ def transport(content: Moments, style: Moments, strength: float = 1.0) -> Map:
     inverse = vectors * values.rsqrt() @ vectors.T
     middle = root @ style.covariance.double() @ root
     inner, axes = torch.linalg.eigh(middle)
-    slope = inverse @ (axes * inner.clamp_min(0).sqrt() @ axes.T) @ inverse
+    exact = inverse @ (axes * inner.clamp_min(0).sqrt() @ axes.T) @ inverse
+    gains, directions = torch.linalg.eigh((exact + exact.T) / 2)
+    slope = directions * gains.clamp_max(_LARGEST_GAIN) @ directions.T
     slope = strength * slope + (1 - strength) * torch.eye(len(slope)).to(slope)
     from_mean, to_mean = content.mean.double(), style.mean.double()
     to_mean = from_mean + strength * (to_mean - from_mean)
@@ -175,7 +181,11 @@ class InstantPainter(nn.Module):
         }
 
     def forward(self, features: Mapping[Layer, Tensor]) -> Tensor:
-        """The picture, (B, 3, H, W), about in [0, 1], of features as `projected`."""
+        """The picture, (B, 3, H, W), at most `_BEYOND` out of [0, 1].
+
+        Args:
+            features: as `projected`.
+        """
         shown: Tensor | None = None
         for (layer, _, _), block in zip(DEPTHS, self.blocks, strict=True):
             here = features[layer]
@@ -183,8 +193,9 @@ class InstantPainter(nn.Module):
                 larger = F.interpolate(shown, here.shape[2:], mode="nearest")
                 here = torch.cat([larger, here], dim=1)
             shown = block(here)
+        reach = 0.5 + _BEYOND
         picture: Tensor = self.last(shown)
-        return picture + 0.5
+        return 0.5 + reach * torch.tanh(picture / reach)
 
 
 def depth_masks(mask: Tensor) -> dict[Layer, Tensor]:

@@ -5,8 +5,8 @@ they are, both end in one corner of the style's palette, flat and grey. So the r
 style's range: lightness is mapped by histogram specification (Gonzalez and Woods, Digital Image
 Processing, 3.3.2) of limited contrast (Zuiderveld 1994), and each lightness gets the mean colour
 that the style has there (Welsh et al. 2002, Transferring Color to Greyscale Images, by luminance
-alone). What the photograph's colours differ by at the same lightness stays in part, or a red flower
-would vanish in green leaves.
+alone). What colours differ by at one lightness is carried to what the style's do there, by the
+optimal transport map between Gaussians, so that warm and cool parts take its warm and cool colours.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,14 @@ Array = npt.NDArray[np.float64]
 LEVELS = 256
 #: How much steeper than it is light and shade become at most: more shows the grain of a photograph.
 STEEPEST = 4.0
-#: Share of the photograph's own differences of colour at one lightness that stays.
-KEPT = 0.5
+#: And how much flatter at most: a pale style would leave a pale photograph to paint.
+FLATTEST = 0.7
+#: How far its mean goes to the style's: all the way a black car would be as pale as a pale style.
+LIFTED = 0.75
+#: How many times as large differences of colour at one lightness become, at least and at most.
+PALEST, MOST_COLORFUL = 0.5, 3.0
+# Of the variance of colours, so that a grey region's are not divided by 0.
+_LEAST_VARIANCE = 1e-4
 # Standard deviation, in levels, by which mean colours are smoothed along luma.
 _SMOOTHED = 6.0
 # Pixels that are looked at, evenly over a region.
@@ -43,10 +49,12 @@ class Palette:
     Attributes:
         quantiles: (256,), luma in [0, 1] of evenly spaced shares of its pixels, ascending.
         colors: (256, 3) in [0, 1], its mean colour at each level of luma.
+        spread: (3, 3), the covariance of what colours differ by from the mean one of their luma.
     """
 
     quantiles: Array
     colors: Array
+    spread: Array
 
     @classmethod
     def of(cls, picture: Tensor, mask: Tensor | None) -> "Palette":
@@ -63,7 +71,9 @@ class Palette:
         pixels = pixels[:, :: -(-pixels.shape[1] // _MOST)]
         colors = pixels.T.double().cpu().numpy()  # (M, 3)
         luma = colors @ np.array(LUMA)
-        return cls(np.quantile(luma, np.linspace(0, 1, LEVELS)), _mean_colors(colors, luma))
+        levels, means = np.linspace(0, 1, LEVELS), _mean_colors(colors, luma)
+        apart = colors - np.stack([np.interp(luma, levels, channel) for channel in means.T], 1)
+        return cls(np.quantile(luma, levels), means, apart.T @ apart / len(apart))
 
 
 def specified(given: Array, wanted: Array) -> Array:
@@ -73,20 +83,40 @@ def specified(given: Array, wanted: Array) -> Array:
         given, wanted: quantiles of the region and of the style, `Palette.quantiles`.
 
     Returns:
-        Ascending, in [0, 1], nowhere steeper than `STEEPEST`, of the style's mean over the region's
-        pixels where its range allows that.
+        Ascending, in [0, 1], nowhere steeper than `STEEPEST` or flatter than `FLATTEST`, but for
+        its ends at 0 and 1; its mean over the region's pixels lies `LIFTED` of the way to the
+        style's, but for these.
     """
     levels = np.linspace(0, 1, LEVELS)
     # Of pixels of the same luma only one may stand for it, or there would be nothing between them.
     known, first = np.unique(given, return_index=True)
     last = len(given) - 1 - np.unique(given[::-1], return_index=True)[1]
     exact = np.interp(levels, known, (wanted[first] + wanted[last]) / 2)
-    steps = np.minimum(np.diff(exact), STEEPEST / (LEVELS - 1))
+    steps = np.clip(np.diff(exact), FLATTEST / (LEVELS - 1), STEEPEST / (LEVELS - 1))
     limited = np.concatenate([[0.0], np.cumsum(steps)])
-    limited += wanted.mean() - np.interp(given, levels, limited).mean()
-    lowest, highest = wanted[0], wanted[-1]
-    clipped: Array = np.clip(limited, lowest, highest)
+    middle = given.mean() + LIFTED * (wanted.mean() - given.mean())
+    limited += middle - np.interp(given, levels, limited).mean()
+    clipped: Array = np.clip(limited, 0, 1)
     return clipped
+
+
+def colored(given: Array, wanted: Array) -> Array:
+    """(3, 3), the map of differences of colour: optimal transport within limits.
+
+    ``C^(-1/2) (C^(1/2) S C^(1/2))^(1/2) C^(-1/2)`` takes covariance C to S; its gains are bounded
+    by `PALEST` and `MOST_COLORFUL`.
+
+    Args:
+        given, wanted: (3, 3), of the region and of the style, `Palette.spread`.
+    """
+    values, vectors = np.linalg.eigh(given + _LEAST_VARIANCE * np.eye(3))
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (vectors / np.sqrt(values)) @ vectors.T
+    inner, axes = np.linalg.eigh(root @ (wanted + _LEAST_VARIANCE * np.eye(3)) @ root)
+    exact = inverse @ (axes * np.sqrt(np.maximum(inner, 0))) @ axes.T @ inverse
+    gains, directions = np.linalg.eigh((exact + exact.T) / 2)
+    bounded: Array = (directions * np.clip(gains, PALEST, MOST_COLORFUL)) @ directions.T
+    return bounded
 
 
 def in_tones(
@@ -106,24 +136,26 @@ def in_tones(
     box = surroundings(mask, 0, smallest=1)
     region, inside = box.cut(picture), box.cut(mask)
     own = Palette.of(region, inside)
-    # What a color of each luma becomes, less the share of it that stays.
-    table = np.zeros((LEVELS, 3))
-    left = 0.0
+    # What the mean color of each luma becomes, and what becomes of differences from it.
+    left = 1 - sum(share for _, _, share in styles)
+    table, slope = left * own.colors, left * np.eye(3)
     levels = np.linspace(0, 1, LEVELS)
     for shown, part, share in styles:
         palette = Palette.of(shown, part)
         luma = specified(own.quantiles, palette.quantiles)
         colors = np.stack([np.interp(luma, levels, channel) for channel in palette.colors.T], 1)
-        table += share * (colors - KEPT * own.colors)
-        left += share * (1 - KEPT)
-    rows = torch.from_numpy(table).to(region)
+        table += share * colors
+        slope += share * colored(own.spread, palette.spread)
+    # As a function of the pixel: `table + slope (x - own)`.
+    rows = torch.from_numpy(table - own.colors @ slope.T).to(region)
+    matrix = torch.from_numpy(slope).to(region)
     found = torch.empty_like(region)
     for band in strips(region.shape[2], region.shape[3]):
         pixels = region[:, :, band]
         place = luminance(pixels)[0, 0].clamp(0, 1) * (LEVELS - 1)
         below = place.long().clamp_max(LEVELS - 2)
         mapped = torch.lerp(rows[below], rows[below + 1], (place - below)[..., None])
-        mapped = mapped.permute(2, 0, 1) + (1 - left) * pixels[0]
+        mapped = mapped.permute(2, 0, 1) + torch.einsum("ij,jhw->ihw", matrix, pixels[0])
         found[0, :, band] = torch.lerp(pixels[0], mapped.clamp(0, 1), inside[0, :, band])
     return box.put(found, picture)
 

@@ -72,7 +72,7 @@ class Settings:
     reconstruction: int = 600
     batch: int = 4
     crops: list[int] = field(default_factory=lambda: [128, 192])
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     average: float = 0.998
     # Folder for pictures painted on the way; null paints none.
     previews: str | None = None

@@ -6,7 +6,18 @@ import torch
 from torch import Tensor
 
 from pipeline.pictures.color import luminance
-from pipeline.pictures.tones import KEPT, LEVELS, STEEPEST, Palette, in_tones, specified
+from pipeline.pictures.tones import (
+    FLATTEST,
+    LEVELS,
+    LIFTED,
+    MOST_COLORFUL,
+    PALEST,
+    STEEPEST,
+    Palette,
+    colored,
+    in_tones,
+    specified,
+)
 
 
 def two_tones(left: list[float], right: list[float]) -> Tensor:
@@ -41,9 +52,38 @@ def test_no_grain_is_blown_up() -> None:
     given, wanted = np.linspace(0.49, 0.51, LEVELS), np.linspace(0, 1, LEVELS)
     found = specified(given, wanted)
     assert np.diff(found).max() <= STEEPEST / (LEVELS - 1) + 1e-9
-    assert np.diff(found).min() >= 0
     levels = np.linspace(0, 1, LEVELS)
     assert np.interp(given, levels, found).mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_pale_style_leaves_light_and_dark() -> None:
+    given, wanted = np.linspace(0.1, 0.5, LEVELS), np.full(LEVELS, 0.7)
+    found = specified(given, wanted)
+    levels = np.linspace(0, 1, LEVELS)
+    seen = np.interp(given, levels, found)
+    assert np.ptp(seen) == pytest.approx(FLATTEST * 0.4, abs=0.01)
+    assert seen.mean() == pytest.approx(0.3 + LIFTED * 0.4, abs=0.01)
+
+
+def test_differences_of_colour_by_hand() -> None:
+    given = np.diag([0.01, 0.01, 0.0])
+    found = colored(given, np.diag([0.04, 0.0004, 0.0]))
+    expected = [np.sqrt(0.0401 / 0.0101), PALEST, 1.0]
+    np.testing.assert_allclose(found, np.diag(expected), atol=1e-6)
+    most = colored(given, np.diag([0.9, 0.01, 0.0]))
+    np.testing.assert_allclose(most, np.diag([MOST_COLORFUL, 1.0, 1.0]), atol=1e-6)
+
+
+def test_warm_and_cool_parts_take_the_styles_warm_and_cool_colours() -> None:
+    # Nearly grey, and all of one lightness; the style is red and blue of that lightness.
+    content = two_tones([0.42, 0.40, 0.36], [0.38, 0.40, 0.46])
+    style = two_tones([0.70, 0.29, 0.20], [0.20, 0.41, 0.88])
+    assert float(luminance(content).std()) < 0.01
+    assert float(luminance(style).std()) < 0.02
+    found = in_tones(content, EVERYWHERE, [(style, None, 1.0)])
+    warm, cool = found[0, :, 0, 0], found[0, :, 0, -1]
+    assert warm[0] - warm[2] > 2 * (0.42 - 0.36)
+    assert cool[2] - cool[0] > 2 * (0.46 - 0.38)
 
 
 def test_colours_of_one_lightness_stay_apart() -> None:
@@ -52,7 +92,7 @@ def test_colours_of_one_lightness_stay_apart() -> None:
     assert float(luminance(flower).std()) < 0.005
     found = in_tones(flower, EVERYWHERE, [(GREYS, None, 1.0)])
     apart = found[0, :, 0, 0] - found[0, :, 0, -1]
-    expected = KEPT * (torch.tensor(red) - torch.tensor(green))
+    expected = PALEST * (torch.tensor(red) - torch.tensor(green))
     torch.testing.assert_close(apart, expected, atol=0.04, rtol=0)
 
 
@@ -71,8 +111,9 @@ def test_of_a_style_only_its_region_counts() -> None:
     mask = torch.zeros(1, 1, 20, 30)
     mask[..., :15] = 1
     found = in_tones(GREYS, EVERYWHERE, [(BLUE_AND_YELLOW, mask, 1.0)])
-    blue = BLUE_AND_YELLOW[..., :1].expand_as(found)
-    torch.testing.assert_close(found, blue, atol=0.03, rtol=0)
+    cut = in_tones(GREYS, EVERYWHERE, [(BLUE_AND_YELLOW[..., :15], None, 1.0)])
+    assert torch.equal(found, cut)
+    assert (found[0, 2] > found[0, 0]).all()
 
 
 def test_shares() -> None:
