@@ -131,7 +131,7 @@ class EncoderSettings:
 class MethodSettings:
     """Which method, and how it takes its statistics."""
 
-    name: MethodName = MethodName.stitch
+    name: MethodName = MethodName.guided
     gram: Gram = Gram.masked
     margin: int = field(default=16, metadata=within(0, 4096))
     propagation: Propagation = Propagation.simple
