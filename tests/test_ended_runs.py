@@ -318,7 +318,7 @@ engine.whole_evaluation = broken
     done = run_with(code, *words, "hydra.run.dir=out", folder=tmp_path)
     assert done.returncode == 2, done.stderr
     line = done.stderr.splitlines()[-1]
-    assert line.startswith("error: the loss became nan at iteration 5 at 1/1 size (stitch)")
+    assert line.startswith("error: the loss became nan at iteration 5 at 1/1 size (guided)")
     assert line.endswith("the last good picture is in " + str(tmp_path / "out"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["stopped"].startswith("the loss became nan")

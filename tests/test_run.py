@@ -123,7 +123,6 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
         "pipeline.log",
         "regions.png",
         "result.png",
-        "style_canvas.png",
         "styles",
         "summary.json",
     }

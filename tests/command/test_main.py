@@ -508,7 +508,7 @@ def test_an_experiment_runs_without_m_and_takes_other_settings(tmp_path: Path) -
 def test_tensorboard_is_told_of_a_run(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed (.[tensorboard])")
     words = ("logger=tensorboard", "+styles.person=ink.jpg", "snapshots=[2]", "hydra.run.dir=out")
-    done = run(*words, *TINY, folder=tmp_path)
+    done = run(*words, "method=stitch", *TINY, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
