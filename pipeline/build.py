@@ -188,7 +188,7 @@ _cached_text_prompts = functools.cache(text_prompts.load)
 def finder(
     choices: Mapping[str, RegionChoice], settings: Settings, device: torch.device, start: Path
 ) -> Finder | None:
-    """What finds the thing that points lie on, where some are given and a model can be had.
+    """What finds the things that points lie on, where some are given and a model can be had.
 
     Args:
         choices: the user's own regions.
@@ -199,7 +199,8 @@ def finder(
     Raises:
         UserError: a model that was asked for and cannot be had.
     """
-    if not any(isinstance(choice.source, Seeds) for choice in choices.values()):
+    sources = (choice.source for choice in choices.values())
+    if not any(isinstance(source, Seeds) and source.inside for source in sources):
         return None
     model = settings.prompts.click_model
     if model != click_prompts.MODEL:

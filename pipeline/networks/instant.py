@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
+from pipeline.pictures.transport import transport_map
 
 #: Which features are carried, each with its divisor of the picture's sides and its projection's
 #: channels, from coarse to fine. The deeper ones are read on the picture at half its size: strokes
@@ -107,34 +108,16 @@ class Map:
 
 
 def transport(content: Moments, style: Moments, strength: float = 1.0) -> Map:
-    """The optimal transport map between Gaussians, followed for a part of the way.
-
-    ``A = C^(-1/2) (C^(1/2) S C^(1/2))^(1/2) C^(-1/2)`` takes covariance C to S with the least
-    change of the features; whitening and colouring, which has the same moments, turns them besides.
+    """The optimal transport map between Gaussians (`transport_map`), for a part of the way.
 
     Args:
         content, style: of the region and of its style.
         strength: the part of the way, 0 for none of it, 1 for all (McCann's interpolation).
     """
-    given = content.covariance.double()
-    values, vectors = torch.linalg.eigh(given)
-    values = values.clamp_min(1e-8)
-    root = vectors * values.sqrt() @ vectors.T
-    inverse = vectors * values.rsqrt() @ vectors.T
-    middle = root @ style.covariance.double() @ root
-    inner, axes = torch.linalg.eigh(middle)
-    exact = inverse @ (axes * inner.clamp_min(0).sqrt() @ axes.T) @ inverse
-    gains, directions = torch.linalg.eigh((exact + exact.T) / 2)
-    slope = directions * gains.clamp_max(_LARGEST_GAIN) @ directions.T
-    slope = strength * slope + (1 - strength) * torch.eye(len(slope)).to(slope)
-    from_mean, to_mean = content.mean.double(), style.mean.double()
-    to_mean = from_mean + strength * (to_mean - from_mean)
-    offset = to_mean - slope @ from_mean
-    return Map(slope.float(), offset.float())
-
-
-#: Depth to what is known of a region or style there.
-Depths = Mapping[Layer, Moments]
+    whole = transport_map(content.covariance, style.covariance, 0.0, _LARGEST_GAIN)
+    slope = strength * whole + (1 - strength) * torch.eye(len(whole)).to(whole)
+    there = torch.lerp(content.mean, style.mean, strength)
+    return Map(slope, there - slope @ content.mean)
 
 
 class InstantPainter(nn.Module):

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.pictures.transport import symmetric_root
+
 #: Rec. 601, the Y of YIQ, as Gatys et al. 2016b.
 LUMA = (0.299, 0.587, 0.114)
 # Of the variance of colours in [0, 1]: flat pictures have singular covariances.
@@ -33,7 +35,7 @@ def grey_style(
 
     Arguments as `match_mean_covariance`.
     """
-    wanted, given = _pixels(grey(content), mask), _pixels(grey(style), style_mask)
+    wanted, given = region_pixels(grey(content), mask), region_pixels(grey(style), style_mask)
     gain = wanted.std(1, correction=0).mean() / given.std(1, correction=0).mean().clamp_min(1e-3)
     return ((grey(style) - given.mean()) * gain + wanted.mean()).clamp(0, 1)
 
@@ -63,8 +65,9 @@ def match_mean_covariance(
     Returns:
         (1, 3, h, w) in [0, 1].
     """
-    wanted, given = _pixels(content, mask), _pixels(style, style_mask)  # (3, M)
-    transform = _root(_covariance(wanted)) @ _root(_covariance(given)).inverse()
+    wanted, given = region_pixels(content, mask), region_pixels(style, style_mask)  # (3, M)
+    roots = symmetric_root(_covariance(wanted)), symmetric_root(_covariance(given))
+    transform = roots[0] @ roots[1].inverse()
     centred = style[0].flatten(1) - given.mean(1, keepdim=True)
     matched = transform @ centred + wanted.mean(1, keepdim=True)
     return matched.view_as(style).clamp(0, 1)
@@ -77,7 +80,7 @@ def match_histogram(
 
     The map from the masked part's values to the content's is applied to the whole style.
     """
-    wanted, given = _pixels(content, mask), _pixels(style, style_mask)
+    wanted, given = region_pixels(content, mask), region_pixels(style, style_mask)
     matched = np.empty(tuple(style.shape[1:]), dtype=np.float32)
     quantiles = np.linspace(0, 1, 256)
     for channel in range(3):
@@ -87,8 +90,13 @@ def match_histogram(
     return torch.from_numpy(matched)[None].to(style)
 
 
-def _pixels(picture: Tensor, mask: Tensor | None) -> Tensor:
-    """(3, M), the pixels of the region."""
+def region_pixels(picture: Tensor, mask: Tensor | None) -> Tensor:
+    """(3, M), the pixels of a region.
+
+    Args:
+        picture: (1, 3, H, W).
+        mask: (1, 1, H, W) in [0, 1]; None, or nowhere as much as 1/2: all pixels.
+    """
     if mask is None or not (mask >= 0.5).any():
         return picture[0].flatten(1)
     return picture[0][:, mask[0, 0] >= 0.5]
@@ -98,9 +106,3 @@ def _covariance(pixels: Tensor) -> Tensor:
     centred = pixels - pixels.mean(1, keepdim=True)
     covariance = centred @ centred.T / pixels.shape[1]
     return covariance + _LEAST_VARIANCE * torch.eye(3).to(pixels)
-
-
-def _root(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance.double())
-    root: Tensor = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.T
-    return root.to(covariance)

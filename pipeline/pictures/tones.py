@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from pipeline.pictures.boxes import surroundings
-from pipeline.pictures.color import LUMA, luminance
+from pipeline.pictures.color import LUMA, luminance, region_pixels
 from pipeline.pictures.strips import strips
+from pipeline.pictures.transport import transport_map
 
 Array = npt.NDArray[np.float64]
 
@@ -36,6 +37,7 @@ LIFTED = 0.75
 PALEST, MOST_COLORFUL = 0.5, 3.0
 # Of the variance of colours, so that a grey region's are not divided by 0.
 _LEAST_VARIANCE = 1e-4
+_LUMA_LEVELS = np.linspace(0, 1, LEVELS)
 # Standard deviation, in levels, by which mean colours are smoothed along luma.
 _SMOOTHED = 6.0
 # Pixels that are looked at, evenly over a region.
@@ -62,18 +64,15 @@ class Palette:
 
         Args:
             picture: (1, 3, H, W) in [0, 1].
-            mask: (1, 1, H, W) in [0, 1], the part of it that counts; None, or nowhere above 1/2:
-                all.
+            mask: (1, 1, H, W) in [0, 1], the part of it that counts (`color.region_pixels`).
         """
-        pixels = picture[0].flatten(1)
-        if mask is not None and bool((inside := mask[0].flatten(1)[0] >= 0.5).any()):
-            pixels = pixels[:, inside]
+        pixels = region_pixels(picture, mask)
         pixels = pixels[:, :: -(-pixels.shape[1] // _MOST)]
         colors = pixels.T.double().cpu().numpy()  # (M, 3)
         luma = colors @ np.array(LUMA)
-        levels, means = np.linspace(0, 1, LEVELS), _mean_colors(colors, luma)
-        apart = colors - np.stack([np.interp(luma, levels, channel) for channel in means.T], 1)
-        return cls(np.quantile(luma, levels), means, apart.T @ apart / len(apart))
+        means = _mean_colors(colors, luma)
+        apart = colors - _at(luma, _LUMA_LEVELS, means)
+        return cls(np.quantile(luma, _LUMA_LEVELS), means, apart.T @ apart / len(apart))
 
 
 def specified(given: Array, wanted: Array) -> Array:
@@ -87,36 +86,26 @@ def specified(given: Array, wanted: Array) -> Array:
         its ends at 0 and 1; its mean over the region's pixels lies `LIFTED` of the way to the
         style's, but for these.
     """
-    levels = np.linspace(0, 1, LEVELS)
     # Of pixels of the same luma only one may stand for it, or there would be nothing between them.
     known, first = np.unique(given, return_index=True)
     last = len(given) - 1 - np.unique(given[::-1], return_index=True)[1]
-    exact = np.interp(levels, known, (wanted[first] + wanted[last]) / 2)
+    exact = np.interp(_LUMA_LEVELS, known, (wanted[first] + wanted[last]) / 2)
     steps = np.clip(np.diff(exact), FLATTEST / (LEVELS - 1), STEEPEST / (LEVELS - 1))
     limited = np.concatenate([[0.0], np.cumsum(steps)])
     middle = given.mean() + LIFTED * (wanted.mean() - given.mean())
-    limited += middle - np.interp(given, levels, limited).mean()
+    limited += middle - np.interp(given, _LUMA_LEVELS, limited).mean()
     clipped: Array = np.clip(limited, 0, 1)
     return clipped
 
 
 def colored(given: Array, wanted: Array) -> Array:
-    """(3, 3), the map of differences of colour: optimal transport within limits.
-
-    ``C^(-1/2) (C^(1/2) S C^(1/2))^(1/2) C^(-1/2)`` takes covariance C to S; its gains are bounded
-    by `PALEST` and `MOST_COLORFUL`.
+    """(3, 3), the map of differences of colour: optimal transport within limits (`transport_map`).
 
     Args:
         given, wanted: (3, 3), of the region and of the style, `Palette.spread`.
     """
-    values, vectors = np.linalg.eigh(given + _LEAST_VARIANCE * np.eye(3))
-    root = (vectors * np.sqrt(values)) @ vectors.T
-    inverse = (vectors / np.sqrt(values)) @ vectors.T
-    inner, axes = np.linalg.eigh(root @ (wanted + _LEAST_VARIANCE * np.eye(3)) @ root)
-    exact = inverse @ (axes * np.sqrt(np.maximum(inner, 0))) @ axes.T @ inverse
-    gains, directions = np.linalg.eigh((exact + exact.T) / 2)
-    bounded: Array = (directions * np.clip(gains, PALEST, MOST_COLORFUL)) @ directions.T
-    return bounded
+    region, style = (torch.from_numpy(c + _LEAST_VARIANCE * np.eye(3)) for c in (given, wanted))
+    return np.asarray(transport_map(region, style, PALEST, MOST_COLORFUL).numpy())
 
 
 def in_tones(
@@ -139,12 +128,10 @@ def in_tones(
     # What the mean color of each luma becomes, and what becomes of differences from it.
     left = 1 - sum(share for _, _, share in styles)
     table, slope = left * own.colors, left * np.eye(3)
-    levels = np.linspace(0, 1, LEVELS)
     for shown, part, share in styles:
         palette = Palette.of(shown, part)
         luma = specified(own.quantiles, palette.quantiles)
-        colors = np.stack([np.interp(luma, levels, channel) for channel in palette.colors.T], 1)
-        table += share * colors
+        table += share * _at(luma, _LUMA_LEVELS, palette.colors)
         slope += share * colored(own.spread, palette.spread)
     # As a function of the pixel: `table + slope (x - own)`.
     rows = torch.from_numpy(table - own.colors @ slope.T).to(region)
@@ -167,8 +154,12 @@ def _mean_colors(colors: Array, luma: Array) -> Array:
     sums = np.stack([np.bincount(numbers, weight, LEVELS) for weight in weights], 1)
     blurred = cv2.GaussianBlur(sums, (1, 0), _SMOOTHED, borderType=cv2.BORDER_CONSTANT)
     known = blurred[:, 0] > 1e-6 * len(luma)
-    means = blurred[known, 1:] / blurred[known, :1]
-    levels = np.linspace(0, 1, LEVELS)
-    found = np.stack([np.interp(levels, levels[known], channel) for channel in means.T], 1)
-    moved: Array = found + (levels - found @ np.array(LUMA))[:, None]
+    means = np.asarray(blurred[known, 1:] / blurred[known, :1], np.float64)
+    found = _at(_LUMA_LEVELS, _LUMA_LEVELS[known], means)
+    moved: Array = found + (_LUMA_LEVELS - found @ np.array(LUMA))[:, None]
     return np.clip(moved, 0, 1)
+
+
+def _at(luma: Array, known: Array, colors: Array) -> Array:
+    """(n, 3), colours at n values of luma, in proportion between those at m known ones, (m, 3)."""
+    return np.stack([np.interp(luma, known, channel) for channel in colors.T], 1)

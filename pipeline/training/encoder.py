@@ -12,12 +12,10 @@ speckles.
 import datetime
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import cv2
 import hydra
 import numpy as np
 import torch
@@ -32,7 +30,7 @@ from pipeline.networks import compact_encoder, weights
 from pipeline.networks.compact_encoder import DEEP, LAYERS, SHALLOW
 from pipeline.networks.encoder import Encoder
 from pipeline.runtime import device as devices
-from pipeline.training import pictures
+from pipeline.training import checkpoints, pictures
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_encoder import describe, evaluate, load_student
 from pipeline.training.export import export
@@ -105,14 +103,7 @@ class Crops:
         pool = self.paintings if rng.random() < self.painting_share else self.photos
         picture = pool[int(rng.integers(len(pool)))]
         side = min(*picture.shape[:2], round(self.size * np.exp(rng.uniform(0, np.log(2.9)))))
-        top = rng.integers(picture.shape[0] - side + 1)
-        left = rng.integers(picture.shape[1] - side + 1)
-        crop = picture[top : top + side, left : left + side]
-        crop = np.asarray(
-            cv2.resize(crop, (self.size, self.size), interpolation=cv2.INTER_AREA), dtype=np.uint8
-        )
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
+        crop = pictures.random_square(picture, side, self.size, rng)
         if rng.random() < 0.5:
             # Pictures on their way to a style are more colourful and noisier than photographs.
             crop = pictures.jitter_colour(np.ascontiguousarray(crop), rng, rng.uniform(0, 1.5))
@@ -304,7 +295,6 @@ def _save(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     crops: Crops,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "step": step,
         "layers": stage.layers,
@@ -313,9 +303,7 @@ def _save(
         "schedule": schedule.state_dict(),
         "crops": crops.rng.bit_generator.state,
     }
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    checkpoints.save(path, state)
 
 
 def _restore(
@@ -327,9 +315,7 @@ def _restore(
     crops: Crops,
 ) -> int:
     """Load what `_save` wrote; the steps of the stage that are done."""
-    if not path.is_file():
-        raise UserError(f"no checkpoint {path} to resume from; leave out resume=true")
-    state: Mapping[str, Any] = torch.load(path, weights_only=True)
+    state = checkpoints.load(path)
     saved = tuple(state["layers"])
     if saved == DEEP and stage.layers == SHALLOW:
         student.load_state_dict(state["student"])

@@ -10,6 +10,7 @@ from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
 from pipeline.networks.compact_encoder import LAYERS
 from pipeline.networks.encoder import Encoder
+from pipeline.pictures.read import array_to_tensor
 from pipeline.training import pictures
 
 
@@ -58,7 +59,7 @@ def evaluate(
         height, width = (min(size, side) for side in photo.shape[:2])
         top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
         crop = photo[top : top + height, left : left + width]
-        picture = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
+        picture = array_to_tensor(crop)
         predicted, wanted = student(picture, LAYERS), teacher(picture, LAYERS)
         for layer in LAYERS:
             target = (wanted[layer] / scales[layer])[0].flatten(1).double()  # (N, H*W)

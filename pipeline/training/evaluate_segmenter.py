@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.networks.segmenters import LoadedSegmenter
+from pipeline.pictures.read import array_to_tensor
 from pipeline.regions.names import SCENE_CLASSES, VOC_CLASSES
 from pipeline.regions.segment import Refinement, Segmentation, segment
 from pipeline.training.pictures import UNCERTAIN, Example
@@ -82,7 +83,7 @@ def evaluate(seen: Seen, examples: Sequence[Example], exact: str = "person_") ->
     people = []
     objects, scenes = _Overlaps(len(VOC_CLASSES)), _Overlaps(1 + len(SCENE_CLASSES))
     for example in examples:
-        picture = torch.from_numpy(example.picture).permute(2, 0, 1)[None].float() / 255
+        picture = array_to_tensor(example.picture)
         found, found_scenes = seen(picture)
         objects.add(found, example.labels)
         if example.name.startswith(EXACT_SCENES):

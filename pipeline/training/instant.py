@@ -6,9 +6,11 @@ The painter (`pipeline.networks.instant`) learns first to give back the picture 
 and then to paint what the optimisation would: its pictures go to the engine's own losses, and their
 gradient back into the painter. Half of the pictures have two styles, divided by a soft mask; styles
 are pursued with strengths drawn at random, photographs are styles now and then, and some pictures
-are styled by themselves, which should change nothing.
+should come back as they are. (A picture styled by itself does: the map to its own moments is the
+identity.)
 """
 
+import copy
 import datetime
 import logging
 import time
@@ -17,14 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import hydra
 import numpy as np
 import torch
 import torch.nn.functional as F
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
-from PIL import Image
 from torch import Tensor
 
 from pipeline import build
@@ -36,17 +36,20 @@ from pipeline.engine.objective import Guide, Style
 from pipeline.errors import UserError
 from pipeline.networks import encoders, instant, weights
 from pipeline.networks.pyramid import Layer, PyramidEncoder
+from pipeline.pictures.read import array_to_tensor
 from pipeline.pictures.tones import in_tones
+from pipeline.results.write import save_picture
 from pipeline.runtime import device as devices
-from pipeline.training import pictures
+from pipeline.training import checkpoints, pictures
+from pipeline.training.average import follow
 from pipeline.training.command import carry_out
 from pipeline.training.encoder import split
 from pipeline.training.export import export
 
 log = logging.getLogger(__name__)
 
-#: Share of pictures that should come back as they are, and that are styled by themselves.
-_AS_IT_IS, _BY_ITSELF = 0.15, 0.05
+#: Share of pictures that should come back as they are.
+_AS_IT_IS = 0.2
 #: Share of the others with two styles, with less than the full strength, and of styles that are
 #: photographs.
 _TWO, _LESS, _PHOTOGRAPH = 0.5, 0.3, 0.08
@@ -54,6 +57,8 @@ _TWO, _LESS, _PHOTOGRAPH = 0.5, 0.3, 0.08
 _RECONSTRUCTION = 20.0
 #: The largest norm of a step's gradient.
 _STEEPEST = 1.0
+#: Side of a preview's pictures in pixels.
+_PREVIEW = 256
 
 
 @dataclass
@@ -124,14 +129,7 @@ class Draws:
         longest = min(picture.shape[:2])
         least = min(longest, max(side, round(smallest * longest)))
         length = round(np.exp(rng.uniform(np.log(least), np.log(longest))))
-        top = int(rng.integers(picture.shape[0] - length + 1))
-        left = int(rng.integers(picture.shape[1] - length + 1))
-        crop = picture[top : top + length, left : left + length]
-        interpolation = cv2.INTER_AREA if length > side else cv2.INTER_CUBIC
-        crop = np.asarray(cv2.resize(crop, (side, side), interpolation=interpolation))
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+        return array_to_tensor(pictures.random_square(picture, length, side, rng))
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Task:
     Attributes:
         content: (1, 3, H, W) in [0, 1], in its styles' tones already.
         styles: of each region its style, (1, 3, h, w), and its mask, (1, 1, H, W).
-        strength: in [0, 1]; 0 asks for the content itself.
+        strength: in [0, 1]; 0, without styles, asks for the content itself.
     """
 
     content: Tensor
@@ -168,17 +166,14 @@ def draw(draws: Draws, side: int, only_as_it_is: bool, tones: float) -> Task:
         tones: share of its styles' tones that a content is given (`pictures.tones`).
     """
     content, chance = draws.content(side), float(draws.rng.random())
-    everywhere = torch.ones_like(content[:, :1])
     if only_as_it_is or chance < _AS_IT_IS:
         return Task(content, [], 0.0)
-    if chance < _AS_IT_IS + _BY_ITSELF:
-        return Task(content, [(content, everywhere)], 0.0)
     strength = draws.strength()
     if draws.rng.random() < _TWO:
         mask = draws.mask(side)
         styles = [(draws.style(side), mask), (draws.style(side), 1 - mask)]
     else:
-        styles = [(draws.style(side), everywhere)]
+        styles = [(draws.style(side), torch.ones_like(content[:, :1]))]
     for style, mask in styles:
         content = in_tones(content, mask, [(style, None, tones * strength)])
     return Task(content, styles, strength)
@@ -190,13 +185,10 @@ def painted(painter: instant.InstantPainter, encoder: PyramidEncoder, task: Task
     The maps themselves have none: that of eigenvectors is not stable.
     """
     features = painter.projected(encoder, task.content)
-    if task.styles and task.strength == 0:
-        regions = [carrying(painter, encoder, features, *task.styles[0], 1.0)]
-    else:
-        regions = [
-            carrying(painter, encoder, features, style, mask, task.strength)
-            for style, mask in task.styles
-        ]
+    regions = [
+        carrying(painter, encoder, features, style, mask, task.strength)
+        for style, mask in task.styles
+    ]
     found: Tensor = painter(instant.carried(features, regions))
     return found
 
@@ -248,7 +240,7 @@ def train(
         load_into(painter, Path(settings.start))
     engine, tones = losses(device)
     encoder = instant.encoder_of(engine.encoder.encoder)
-    average = {name: value.detach().clone() for name, value in painter.state_dict().items()}
+    average = copy.deepcopy(painter).requires_grad_(False)
     optimizer = torch.optim.AdamW(painter.parameters(), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
@@ -268,8 +260,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(painter.parameters(), _STEEPEST)
         optimizer.step()
         schedule.step()
-        for name, value in painter.state_dict().items():
-            average[name].lerp_(value, 1 - min(settings.average, step / (step + 10)))
+        follow(average, painter, min(settings.average, step / (step + 10)))
         if step % every == 0:
             log.info(
                 "step %d of %d, %.0f s, difference %.5f, loss %.3f: content %.3f, style %.3f, "
@@ -283,9 +274,8 @@ def train(
         if step % max(1, settings.steps // 100) == 0:
             _save(checkpoint, step, painter, average, optimizer, schedule, draws)
             if settings.previews is not None and kept:
-                show(painter, average, encoder, tones, kept, paintings, Path(settings.previews))
-    painter.load_state_dict(average)
-    return painter.cpu()
+                show(average, encoder, tones, kept, paintings, Path(settings.previews))
+    return average.cpu().requires_grad_(True)
 
 
 def backward(
@@ -346,38 +336,25 @@ def load_into(painter: instant.InstantPainter, file: Path) -> None:
 @torch.no_grad()
 def show(
     painter: instant.InstantPainter,
-    average: Mapping[str, Tensor],
     encoder: PyramidEncoder,
     tones: float,
     photos: Sequence[pictures.Array],
     paintings: Sequence[pictures.Array],
     folder: Path,
 ) -> None:
-    """Write what the average of the weights paints: photographs down, paintings across."""
-    trained = {name: value.clone() for name, value in painter.state_dict().items()}
-    painter.load_state_dict(dict(average))
+    """Write what a painter makes of pictures: photographs down, paintings across."""
     device, rows = next(painter.parameters()).device, []
     for photo in photos[:4]:
-        content = _fitted(photo).to(device)
+        content = array_to_tensor(pictures.middle_square(photo, _PREVIEW)).to(device)
+        everywhere = torch.ones_like(content[:, :1])
         row = [content]
         for painting in paintings[:: max(1, len(paintings) // 5)][:5]:
-            style, everywhere = _fitted(painting).to(device), torch.ones_like(content[:, :1])
+            style = array_to_tensor(pictures.middle_square(painting, _PREVIEW)).to(device)
             toned = in_tones(content, everywhere, [(style, None, tones)])
             row.append(painted(painter, encoder, Task(toned, [(style, everywhere)], 1.0)))
         rows.append(torch.cat(row, 3))
-    painter.load_state_dict(trained)
-    sheet = (torch.cat(rows, 2)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(folder / "preview.png")
-
-
-def _fitted(picture: pictures.Array, side: int = 256) -> Tensor:
-    """The middle of a picture, (1, 3, side, side)."""
-    length = min(picture.shape[:2])
-    top, left = ((size - length) // 2 for size in picture.shape[:2])
-    square = picture[top : top + length, left : left + length]
-    small = np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
-    return torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+    save_picture(torch.cat(rows, 2), folder / "preview.png")
 
 
 def _on(task: Task, device: torch.device) -> Task:
@@ -389,40 +366,34 @@ def _save(
     path: Path,
     step: int,
     painter: instant.InstantPainter,
-    average: Mapping[str, Tensor],
+    average: instant.InstantPainter,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     draws: Draws,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     state = {
         "step": step,
         "painter": painter.state_dict(),
-        "average": dict(average),
+        "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
         "schedule": schedule.state_dict(),
         "draws": draws.rng.bit_generator.state,
     }
-    torch.save(state, partial)
-    partial.replace(path)
+    checkpoints.save(path, state)
 
 
 def _restore(
     path: Path,
     painter: instant.InstantPainter,
-    average: dict[str, Tensor],
+    average: instant.InstantPainter,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     draws: Draws,
 ) -> int:
     """Load what `_save` wrote; the steps that are done."""
-    if not path.is_file():
-        raise UserError(f"no checkpoint {path} to resume from; leave out resume=true")
-    state: Mapping[str, Any] = torch.load(path, weights_only=True)
+    state = checkpoints.load(path)
     painter.load_state_dict(state["painter"])
-    for name, value in state["average"].items():
-        average[name].copy_(value)
+    average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
     draws.rng.bit_generator.state = state["draws"]

@@ -72,6 +72,36 @@ def read_labels(path: Path) -> Array:
     return np.asarray(labels, dtype=np.uint8)
 
 
+def random_square(picture: Array, length: int, side: int, rng: np.random.Generator) -> Array:
+    """A square part of a picture, mirrored every second time.
+
+    Args:
+        picture: HWC uint8 RGB.
+        length: of its sides in the picture, in pixels; at most the shorter side.
+        side: of what is returned.
+        rng: source of chance.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
+    top = rng.integers(picture.shape[0] - length + 1)
+    left = rng.integers(picture.shape[1] - length + 1)
+    crop = _resized_square(picture[top : top + length, left : left + length], side)
+    return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def middle_square(picture: Array, side: int) -> Array:
+    """(side, side, 3) uint8, the largest square in the middle of a HWC uint8 picture."""
+    length = min(picture.shape[:2])
+    top, left = ((size - length) // 2 for size in picture.shape[:2])
+    return _resized_square(picture[top : top + length, left : left + length], side)
+
+
+def _resized_square(square: Array, side: int) -> Array:
+    """(side, side, 3) uint8 of a square HWC uint8 picture of any size."""
+    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def jitter_colour(picture: Array, rng: np.random.Generator, strength: float) -> Array:
     """Change brightness, contrast, saturation and the balance of the channels at random.
 

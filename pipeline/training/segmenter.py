@@ -12,7 +12,7 @@ import copy
 import datetime
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from pipeline.config.compose import CONF
-from pipeline.errors import UserError
 from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, SCENES, CompactSegmenter
 from pipeline.runtime import device as devices
-from pipeline.training import paste, pictures
+from pipeline.training import checkpoints, paste, pictures
+from pipeline.training.average import follow
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_segmenter import as_network, evaluate
 from pipeline.training.export import export
@@ -285,7 +285,7 @@ def train(
         optimizer.step()
         # The average follows faster at first, when random weights are still far from good.
         young = 1.0 if settings.start is not None else (1 + step) / (10 + step)
-        _follow(average, network, min(settings.average, young))
+        follow(average, network, min(settings.average, young))
         running += float(loss.detach()) / every
         if (step + 1) % every == 0:
             log.info(
@@ -329,17 +329,6 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0}]
 
 
-@torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    for mean, value in zip(
-        average.state_dict().values(), network.state_dict().values(), strict=True
-    ):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - keep)
-        else:
-            mean.copy_(value)
-
-
 def _save(
     path: Path,
     step: int,
@@ -348,9 +337,8 @@ def _save(
     optimizer: torch.optim.Optimizer,
     samples: Samples,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(
+    checkpoints.save(
+        path,
         {
             "step": step,
             "network": network.state_dict(),
@@ -359,9 +347,7 @@ def _save(
             "samples": samples.rng.bit_generator.state,
             "torch": torch.get_rng_state(),
         },
-        partial,
     )
-    partial.replace(path)
 
 
 def _restore(
@@ -371,9 +357,7 @@ def _restore(
     optimizer: torch.optim.Optimizer,
     samples: Samples,
 ) -> int:
-    if not path.is_file():
-        raise UserError(f"no checkpoint {path} to resume from; leave out resume=true")
-    state: Mapping[str, Any] = torch.load(path, weights_only=True)
+    state = checkpoints.load(path)
     network.load_state_dict(state["network"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])

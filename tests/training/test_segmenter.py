@@ -159,18 +159,6 @@ def test_training_goes_on_from_weights_without_the_newer_layers(
     assert torch.equal(block(hidden), hidden)
 
 
-def test_average_follows_the_weights() -> None:
-    network, average = (torch.nn.BatchNorm1d(1) for _ in range(2))
-    with torch.no_grad():
-        network.weight.fill_(3)
-        network.state_dict()["running_mean"] += 10
-        network.state_dict()["num_batches_tracked"] += 7
-    segmenter._follow(average, network, keep=0.75)
-    assert average.weight.tolist() == pytest.approx([0.75 * 1 + 0.25 * 3])
-    assert average.state_dict()["running_mean"].tolist() == pytest.approx([2.5])
-    assert average.num_batches_tracked == 7
-
-
 def test_learning_rate_rises_and_falls_to_zero() -> None:
     shares = [segmenter._schedule(step, 100) for step in range(100)]
     assert shares[:3] == pytest.approx([0.5, 1.0, 1.0])
