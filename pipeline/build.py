@@ -21,10 +21,13 @@ from pipeline.fit import Room
 from pipeline.methods import Method, Region, Stylized
 from pipeline.methods.composite import composite
 from pipeline.methods.guided import guided
+from pipeline.methods.instant import instant
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
 from pipeline.networks import click_prompts, encoders, hub, segmenters, text_prompts
+from pipeline.networks import instant as painters
+from pipeline.networks.instant import LoadedPainter
 from pipeline.paths import located
 from pipeline.pictures import size
 from pipeline.regions.names import SCENE_CLASSES
@@ -40,6 +43,9 @@ from pipeline.runtime.cache import Store, digest
 _targets = Store(512 * 2**20)
 _segmentations = Store(128 * 2**20)
 
+# The instant painter's tiles, in pixels a side: one takes about 2 GiB.
+_TILE = 1024
+
 #: Where the optimisation may start without a picture.
 INITS = ("content", "noise", "content+noise", "style")
 
@@ -47,6 +53,7 @@ METHODS: dict[str, Callable[..., Stylized]] = {
     "stitch": stitch,
     "composite": composite,
     "guided": guided,
+    "instant": instant,
     "global": whole,
 }
 
@@ -341,13 +348,30 @@ def engine(
     )
 
 
-def method(settings: Settings) -> Method:
-    """The method, with its own settings filled in."""
+@functools.cache
+def _cached_painter(where: torch.device) -> LoadedPainter:
+    return painters.load(where)
+
+
+def load_painter(settings: Settings, where: torch.device) -> LoadedPainter | None:
+    """The instant painter where the method is its, loaded once a process."""
+    return _cached_painter(where) if settings.method.name == "instant" else None
+
+
+def method(settings: Settings, painter: LoadedPainter | None = None) -> Method:
+    """The method, with its own settings filled in.
+
+    Args:
+        settings: of the run.
+        painter: as `load_painter`.
+    """
     chosen = settings.method
+    tile = {"off": None, "auto": _TILE}.get(settings.tile, settings.tile)
     options: dict[str, dict[str, Any]] = {
         "stitch": {"gram": chosen.gram, "margin": chosen.margin},
         "composite": {"gram": chosen.gram, "margin": chosen.margin},
         "guided": {"margin": chosen.margin},
+        "instant": {"margin": chosen.margin, "painter": painter, "tile": tile},
         "global": {},
     }
     found = functools.partial(METHODS[chosen.name], **options[chosen.name])
@@ -356,6 +380,8 @@ def method(settings: Settings) -> Method:
 
 def optimisations(settings: Settings, regions: Sequence[Region]) -> int:
     """How many optimisations a method makes for these regions, for the progress bar."""
+    if settings.method.name == "instant":
+        return 0
     if settings.method.name == "composite":
         return len(regions)
     small = sum(region.enlargement > 1 for region in regions)

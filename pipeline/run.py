@@ -155,7 +155,8 @@ def stylize(
         )
         wanted = region_masks([*styles], available, content, asked.regions, unions)
     encoder = build.load_encoder(settings, where, start) if styles else None
-    used = {"segmenter": network, "encoder": encoder}
+    painter = build.load_painter(settings, where) if styles else None
+    used = {"segmenter": network, "encoder": encoder, "painter": painter}
     summary = summaries.describe_run(
         settings.content,
         settings.method.name,
@@ -237,7 +238,8 @@ def _paint(
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
         count = sum(build.optimisations(settings, turn) for turn in turns)
-        bar.expect(count * settings.optimizer.iterations)
+        if count:
+            bar.expect(count * settings.optimizer.iterations)
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
         return beginning(settings.init, inputs.init, content, turn, settings.noise, settings.seed)
@@ -248,7 +250,7 @@ def _paint(
         painted = paint(
             result.content,
             turns,
-            build.method(settings),
+            build.method(settings, build.load_painter(settings, result.content.device)),
             engine,
             begin,
             settings.unstyled == "free",

@@ -255,6 +255,30 @@ def test_regions_of_every_source_in_one_run(tmp_path: Path) -> None:
     assert {entry.stem for entry in (out / "styles").iterdir()} == {"person", "sky", "logo"}
 
 
+def test_one_pass_paints_regions_of_every_kind(tmp_path: Path) -> None:
+    command(
+        "size=200",
+        "+regions.spot=circle(0.8,0.2,0.12)",
+        "+styles.person=[{image: scream.jpg, weight: 0.7}, {image: wave.jpg, scale: 2}]",
+        "+styles.background={image: ink.jpg, color: luminance, crop: [0, 0, 0.5, 1]}",
+        "+styles.spot={image: night.jpg, strength: 0.9}",
+        "method=instant",
+        "hydra.run.dir=out",
+        folder=tmp_path,
+    )
+    out = tmp_path / "out"
+    assert_localized(out, "person", "background", "spot")
+    # No optimisation, no losses; but distances, and which network has painted.
+    assert not [*out.glob("losses.*")]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["iterations"] == 0
+    assert summary["networks"]["painter"]["name"] == "instant"
+    painted = {e["name"]: e for e in summary["regions"] if "style" in e}
+    assert set(painted) == {"person", "spot", "background"}
+    for entry in painted.values():
+        assert entry["style_distance_after"] < entry["style_distance_before"]
+
+
 def test_a_mask_of_ones_own_stays_as_it_is_and_a_class_gets_a_matte(tmp_path: Path) -> None:
     soft = np.zeros((160, 160), np.uint8)
     soft[:, 100:140] = np.linspace(0, 255, 40).astype(np.uint8)

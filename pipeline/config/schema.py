@@ -32,7 +32,7 @@ LoggerName = StrEnum("LoggerName", ["none", "tensorboard"])
 LossName = StrEnum("LossName", ["balanced", "gatys"])
 Matte = StrEnum("Matte", ["auto", "off"])
 Memory = StrEnum("Memory", ["normal", "low"])
-MethodName = StrEnum("MethodName", ["stitch", "composite", "guided", "global"])
+MethodName = StrEnum("MethodName", ["stitch", "composite", "guided", "instant", "global"])
 OptimizerName = StrEnum("OptimizerName", ["lbfgs", "adam"])
 Padding = StrEnum("Padding", ["replicate", "zeros", "reflect"])
 Pooling = StrEnum("Pooling", ["max", "average"])
@@ -295,7 +295,17 @@ def _problems_between(settings: Settings) -> Iterator[str]:
             f"loss.style={settings.loss.style} is not for the formulas of loss=gatys; "
             "use loss=balanced or loss.style=gram"
         )
+    if settings.method.name == MethodName.instant:
+        yield from _problems_of_instant(settings)
     yield from _problems_of_regions_and_styles(settings)
+
+
+def _problems_of_instant(settings: Settings) -> Iterator[str]:
+    """What is said to an optimisation, and there is none."""
+    if settings.init != "content":
+        yield f"init={settings.init} is where an optimisation starts; method=instant makes none"
+    if settings.snapshots:
+        yield "snapshots are taken of an optimisation; method=instant makes none"
 
 
 def _problems_of_segmenter(segmenter: SegmenterSettings) -> Iterator[str]:

@@ -1,20 +1,29 @@
 """The instant painter: any style pictures, region by region, in one pass.
 
 A region's features are carried to its style's by the optimal transport map between Gaussians
-(Mroueh 2019, Wasserstein Style Transfer) at five depths of an encoder; a decoder with skip
-connections paints the picture from them (Li et al. 2017, Universal Style Transfer, has a decoder
-for each depth, whitening and colouring, and no regions). Nothing is trained for a style.
+(Mroueh 2019, Wasserstein Style Transfer) at five depths of an encoder. Beside them lie features of
+the style picture itself: at each place those of the place that resembles it most (Chen and Schmidt
+2016, Fast Patch-based Style Transfer, swap those of one layer), deep ones by themselves, shallow
+ones in blocks, with the strokes that are in them (as textures in Yang et al. 2020, Texture
+Transformer). A decoder paints the picture from both. Nothing is trained for a style.
 
-Shapes: B batch, N channels, H W height and width of a layer, d channels of a projection.
+It paints from coarse to fine: a small picture first, which gives the next larger one its strokes,
+and takes from the photograph the details that it could not hold (`enlarged`).
+
+Shapes: B batch, N channels, H W height and width of a layer, d channels of a projection, U units of
+the depth that is compared.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.errors import UserError
+from pipeline.networks import encoders, weights
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.pictures.transport import transport_map
@@ -31,6 +40,13 @@ DEPTHS = (
 )
 #: The picture's sides are multiples of this while it is painted.
 MULTIPLE = 16
+# And at least so long, so that it can be halved.
+_SMALLEST = 32
+#: How many depths, from coarse to fine, are compared for themselves; the finer ones follow the last
+#: of them, in blocks.
+_COMPARED = 2
+#: Units of a style picture that are compared, at most.
+_MOST_KEYS = 4096
 #: Channels of the decoder behind each depth.
 _WIDTHS = (96, 64, 48, 32, 24)
 #: Share of its mean variance that is added to a covariance: directions that are all but flat would
@@ -38,6 +54,7 @@ _WIDTHS = (96, 64, 48, 32, 24)
 _SHRINKAGE = 0.01
 #: How many times as large a direction of features becomes at most, for the same reason.
 _LARGEST_GAIN = 4.0
+BUNDLED_FILE = weights.BUNDLED / "instant.safetensors"
 #: How far the decoder may leave [0, 1]; without a bound it strays in training.
 _BEYOND = 0.25
 
@@ -120,6 +137,93 @@ def transport(content: Moments, style: Moments, strength: float = 1.0) -> Map:
     return Map(slope, there - slope @ content.mean)
 
 
+def places(
+    queries: Sequence[Tensor], keys: Sequence[Tensor], inside: Tensor | None = None
+) -> Tensor:
+    """Where the style picture resembles each unit most: cosine of centred features, summed.
+
+    Args:
+        queries: of each depth that is compared its carried features, (1, d, H, W), the last of them
+            the finest; the coarser ones are enlarged to it.
+        keys: the style picture's, alike.
+        inside: (1, 1, H', W'), non-zero in the style's region at the finest depth; None: all of it.
+
+    Returns:
+        (H * W,) numbers of units of the style picture's finest depth, row by row.
+    """
+    allowed = torch.arange(keys[-1][0, 0].numel(), device=keys[-1].device)
+    if inside is not None and bool(inside.any()):
+        allowed = allowed[inside.flatten() > 0]
+    allowed = allowed[:: -(-len(allowed) // _MOST_KEYS)]
+    rows: list[Tensor] = []
+    columns: list[Tensor] = []
+    for query, key in zip(queries, keys, strict=True):
+        mean = key.mean((2, 3), keepdim=True)
+        for features, like, into in ((query, queries[-1], rows), (key, keys[-1], columns)):
+            directions = F.normalize(features - mean, dim=1)
+            into.append(F.interpolate(directions, like.shape[2:], mode="nearest")[0].flatten(1))
+    wanted, given = torch.cat(rows).T, torch.cat(columns)[:, allowed]  # (M, D), (D, M')
+    best = [(part @ given).argmax(1) for part in torch.split(wanted, 4096)]
+    return allowed[torch.cat(best)]
+
+
+def laid_out(features: Tensor, where: Tensor, height: int, width: int, block: int) -> Tensor:
+    """A style picture's features in the order of a content's units.
+
+    Blocks fade into each other over half their side: their edges would show.
+
+    Args:
+        features: (1, d, H', W'), ``block`` units a side to each of those that were compared.
+        where: (height * width,), as `places`.
+        height, width: of the content at the depth that was compared.
+        block: 1, or even.
+
+    Returns:
+        (1, d, height * block, width * block).
+    """
+    if block == 1:
+        return features.flatten(2)[..., where].view(1, -1, height, width)
+    side, around = 2 * block, block // 2
+    shape = {"kernel_size": side, "stride": block}
+    wider = F.pad(features, (around,) * 4, mode="replicate")
+    blocks = F.unfold(wider, **shape)  # (1, d * side^2, M')
+    rising = ((torch.arange(block).to(features) + 0.5) / block * 2 - 0.5).clamp(0, 1)
+    slope = torch.cat([rising, rising.flip(0)])
+    window = torch.outer(slope, slope).flatten()
+    chosen = blocks[..., where] * window.repeat(features.shape[1])[:, None]
+    larger = (height + 1) * block, (width + 1) * block
+    # At the border only one block covers a unit, and its window is not 1 there.
+    weights = F.fold(window[:, None].expand(-1, height * width)[None], larger, **shape)
+    found = F.fold(chosen, larger, **shape) / weights
+    return found[..., around:-around, around:-around]
+
+
+def swapped(
+    carried: Mapping[Layer, Tensor],
+    style: Mapping[Layer, Tensor],
+    inside: Mapping[Layer, Tensor] | None = None,
+) -> dict[Layer, Tensor]:
+    """The style picture's own features at each depth, where they resemble the carried ones most.
+
+    Args:
+        carried: a region's features under its map, (1, d, H_l, W_l) a depth.
+        style: the style picture's, (1, d, H'_l, W'_l).
+        inside: the style's region, (1, 1, H'_l, W'_l) a depth; None: all of the picture.
+    """
+    found: dict[Layer, Tensor] = {}
+    for number, (layer, divisor, _) in enumerate(DEPTHS):
+        if number < _COMPARED:
+            compared = [depth[0] for depth in DEPTHS[: number + 1]]
+            where = places(
+                [carried[depth] for depth in compared],
+                [style[depth] for depth in compared],
+                None if inside is None else inside[layer],
+            )
+            last, size = divisor, carried[layer].shape[2:]
+        found[layer] = laid_out(style[layer], where, size[0], size[1], last // divisor)
+    return found
+
+
 class InstantPainter(nn.Module):
     """Projections of an encoder's features, and the decoder that paints from them.
 
@@ -138,7 +242,7 @@ class InstantPainter(nn.Module):
         self.blocks = nn.ModuleList()
         before = 0
         for (_, _, channels), width in zip(DEPTHS, _WIDTHS, strict=True):
-            self.blocks.append(_Block(before + channels, width))
+            self.blocks.append(_Block(before + 2 * channels, width))
             before = width
         self.last = _convolution(before, 3)
 
@@ -163,15 +267,16 @@ class InstantPainter(nn.Module):
             layer: self.projections[_key(layer)](found[layer].float()) for layer, _, _ in DEPTHS
         }
 
-    def forward(self, features: Mapping[Layer, Tensor]) -> Tensor:
+    def forward(self, features: Mapping[Layer, Tensor], beside: Mapping[Layer, Tensor]) -> Tensor:
         """The picture, (B, 3, H, W), at most `_BEYOND` out of [0, 1].
 
         Args:
-            features: as `projected`.
+            features: as `projected`, carried.
+            beside: the styles' own, of the same shapes; where no style acts the features again.
         """
         shown: Tensor | None = None
         for (layer, _, _), block in zip(DEPTHS, self.blocks, strict=True):
-            here = features[layer]
+            here = torch.cat([features[layer], beside[layer]], dim=1)
             if shown is not None:
                 larger = F.interpolate(shown, here.shape[2:], mode="nearest")
                 here = torch.cat([larger, here], dim=1)
@@ -193,29 +298,68 @@ def depth_masks(mask: Tensor) -> dict[Layer, Tensor]:
     return {layer: F.avg_pool2d(mask, divisor) for layer, divisor, _ in DEPTHS}
 
 
-def carried(
-    features: Mapping[Layer, Tensor],
-    regions: Sequence[tuple[Mapping[Layer, Tensor], Mapping[Layer, Map]]],
-) -> dict[Layer, Tensor]:
-    """Features with each region's carried to its style's, mixed by the masks.
+@dataclass(frozen=True)
+class Painted:
+    """A region and what is painted there.
+
+    Attributes:
+        masks: (1, 1, H_l, W_l) a depth, in [0, 1].
+        maps: of its features, a depth.
+        style: the style picture's features, (1, d, H'_l, W'_l) a depth.
+        strength: in [0, 1].
+        inside: the style's region, (1, 1, H'_l, W'_l) a depth; None: all of the picture.
+    """
+
+    masks: Mapping[Layer, Tensor]
+    maps: Mapping[Layer, Map]
+    style: Mapping[Layer, Tensor]
+    strength: float = 1.0
+    inside: Mapping[Layer, Tensor] | None = None
+
+
+def mixed(
+    features: Mapping[Layer, Tensor], regions: Sequence[Painted]
+) -> tuple[dict[Layer, Tensor], dict[Layer, Tensor]]:
+    """What the decoder is given: each region's carried features and its style's own, by the masks.
 
     Args:
         features: (1, d, H_l, W_l) a depth.
-        regions: of each its masks and its maps; where masks add up to less than 1 features stay.
+        regions: where their masks add up to less than 1 features stay.
     """
-    found = {}
-    for layer, own in features.items():
-        mixed = own
-        for masks, maps in regions:
-            mixed = mixed + masks[layer].to(own) * (maps[layer](own) - own)
-        found[layer] = mixed
-    return found
+    carried, beside = dict(features), dict(features)
+    for region in regions:
+        under = {layer: region.maps[layer](own) for layer, own in features.items()}
+        with torch.no_grad():
+            plain = {layer: values.detach() for layer, values in under.items()}
+        own_style = swapped(plain, region.style, region.inside)
+        for layer, own in features.items():
+            mask = region.masks[layer].to(own)
+            carried[layer] = carried[layer] + mask * (under[layer] - own)
+            there = region.strength * mask * (own_style[layer] - own)
+            beside[layer] = beside[layer] + there
+    return carried, beside
+
+
+def enlarged(
+    painted: Tensor, before: Tensor, content: Tensor, share: float | Tensor = 1.0
+) -> Tensor:
+    """A small painted picture at a larger size, with the details of the photograph.
+
+    Args:
+        painted: (1, 3, h, w) in [0, 1].
+        before: (1, 3, h, w), the photograph at that size.
+        content: (1, 3, H, W), at the larger one; what ``before`` lacks of it is added.
+        share: of these details, in [0, 1]; or (1, 1, H, W).
+    """
+    size = content.shape[2:]
+    larger, kept = (F.interpolate(small, size, mode="bilinear") for small in (painted, before))
+    return (larger + share * (content - kept)).clamp(0, 1)
 
 
 def padded(picture: Tensor) -> Tensor:
-    """(B, C, H, W) reflected at the right and the bottom to multiples of `MULTIPLE`."""
+    """(B, C, H, W) reflected at the right and the bottom to multiples of `MULTIPLE`, 32 or more."""
     height, width = picture.shape[2:]
-    below, right = -height % MULTIPLE, -width % MULTIPLE
+    below, right = (max(_SMALLEST - side, -side % MULTIPLE) for side in (height, width))
     if below == 0 and right == 0:
         return picture
     mode = "reflect" if below < height and right < width else "replicate"
@@ -246,3 +390,49 @@ class _Block(nn.Module):
 def encoder_of(encoder: Encoder) -> PyramidEncoder:
     """An encoder as the painter reads it: at two sizes."""
     return PyramidEncoder(encoder, 2)
+
+
+@dataclass(frozen=True)
+class LoadedPainter:
+    """A painter ready to use.
+
+    Attributes:
+        network: the painter.
+        encoder: whose features it carries.
+        source: of its weights.
+    """
+
+    network: InstantPainter
+    encoder: PyramidEncoder
+    source: weights.Source
+
+
+def load(device: torch.device, file: Path | None = None) -> LoadedPainter:
+    """Load a painter, and the bundled encoder beside it.
+
+    Args:
+        device: where it runs.
+        file: weights to use instead of the bundled ones.
+
+    Raises:
+        UserError: they cannot be read, are damaged, or another network's.
+    """
+    source = weights.locate("instant", "painter", file, None, BUNDLED_FILE)
+    network = InstantPainter()
+    fill(network, source.file)
+    network.eval().requires_grad_(False).to(device)
+    encoder = encoders.load("compact", None, device).module.encoder
+    return LoadedPainter(network, encoder_of(encoder), source)
+
+
+def fill(network: InstantPainter, file: Path) -> None:
+    """Fill a painter with weights.
+
+    Raises:
+        UserError: they cannot be read, or are another network's.
+    """
+    state = weights.read_state_dict(file)
+    try:
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+    except (RuntimeError, ValueError):
+        raise UserError(f"{file} does not hold an instant painter; name another file") from None

@@ -53,6 +53,8 @@ def save_result(result: Result, files: Files) -> None:
         jobs = []
         if result.painted is not None:
             pictures["result"] = result.painted
+        # A method without an optimisation has none.
+        if result.losses:
             table, plot = files.add("losses.csv"), files.add("losses.png")
             jobs.append(pool.submit(save_losses, result.losses, table, plot))
         for name, picture in pictures.items():

@@ -15,7 +15,7 @@ import datetime
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ _AS_IT_IS = 0.2
 #: Share of the others with two styles, with less than the full strength, and of styles that are
 #: photographs.
 _TWO, _LESS, _PHOTOGRAPH = 0.5, 0.3, 0.08
+#: Share that is painted at half the size first.
+_COARSE = 0.3
 #: Weight of the mean squared difference of pixels, where a picture should come back as it is.
 _RECONSTRUCTION = 20.0
 #: The largest norm of a step's gradient.
@@ -67,7 +69,7 @@ class Settings:
 
     photos: list[str] = MISSING
     paintings: list[str] = MISSING
-    output: str = str(weights.BUNDLED / "instant.safetensors")
+    output: str = str(instant.BUNDLED_FILE)
     checkpoint: str = "outputs/training/instant.pth"
     resume: bool = False
     # Weights to start from instead of random ones, for a further round.
@@ -140,11 +142,19 @@ class Task:
         content: (1, 3, H, W) in [0, 1], in its styles' tones already.
         styles: of each region its style, (1, 3, h, w), and its mask, (1, 1, H, W).
         strength: in [0, 1]; 0, without styles, asks for the content itself.
+        coarse: whether it is painted at half the size first.
     """
 
     content: Tensor
     styles: Sequence[tuple[Tensor, Tensor]]
     strength: float
+    coarse: bool = False
+
+    @property
+    def halved(self) -> "Task":
+        """The same at half the size, its styles too."""
+        styles = [(F.avg_pool2d(style, 2), F.avg_pool2d(mask, 2)) for style, mask in self.styles]
+        return Task(F.avg_pool2d(self.content, 2), styles, self.strength)
 
     @property
     def job(self) -> Job:
@@ -176,43 +186,49 @@ def draw(draws: Draws, side: int, only_as_it_is: bool, tones: float) -> Task:
         styles = [(draws.style(side), torch.ones_like(content[:, :1]))]
     for style, mask in styles:
         content = in_tones(content, mask, [(style, None, tones * strength)])
-    return Task(content, styles, strength)
+    return Task(content, styles, strength, bool(draws.rng.random() < _COARSE))
 
 
 def painted(painter: instant.InstantPainter, encoder: PyramidEncoder, task: Task) -> Tensor:
     """(1, 3, H, W): what the painter makes of a task, with a gradient.
 
-    The maps themselves have none: that of eigenvectors is not stable.
+    The maps and the places in the style have none: that of eigenvectors is not stable, and places
+    are numbers.
     """
-    features = painter.projected(encoder, task.content)
+    shown = task.content
+    if task.coarse:
+        with torch.no_grad():
+            small = painted(painter, encoder, task.halved)
+        shown = instant.enlarged(small, task.halved.content, task.content)
+    features = painter.projected(encoder, shown)
     regions = [
-        carrying(painter, encoder, features, style, mask, task.strength)
+        prepared(painter, encoder, features, style, mask, task.strength)
         for style, mask in task.styles
     ]
-    found: Tensor = painter(instant.carried(features, regions))
+    found: Tensor = painter(*instant.mixed(features, regions))
     return found
 
 
-@torch.no_grad()
-def carrying(
+def prepared(
     painter: instant.InstantPainter,
     encoder: PyramidEncoder,
     features: Mapping[Layer, Tensor],
     style: Tensor,
     mask: Tensor,
     strength: float,
-) -> tuple[dict[Layer, Tensor], dict[Layer, instant.Map]]:
-    """A region's masks and maps at each depth; see `instant.carried`."""
-    masks = instant.depth_masks(mask)
-    wanted = painter.projected(encoder, style)
-    return masks, {
-        layer: instant.transport(
-            instant.Moments.of(features[layer], masks[layer]),
-            instant.Moments.of(wanted[layer], None),
-            strength,
-        )
-        for layer in features
-    }
+) -> instant.Painted:
+    """A region, its maps without a gradient."""
+    masks, wanted = instant.depth_masks(mask), painter.projected(encoder, style)
+    with torch.no_grad():
+        maps = {
+            layer: instant.transport(
+                instant.Moments.of(features[layer], masks[layer]),
+                instant.Moments.of(wanted[layer], None),
+                strength,
+            )
+            for layer in features
+        }
+    return instant.Painted(masks, maps, wanted, strength)
 
 
 def train(
@@ -237,7 +253,7 @@ def train(
     torch.manual_seed(settings.seed)
     painter = instant.InstantPainter().to(device)
     if settings.start is not None:
-        load_into(painter, Path(settings.start))
+        instant.fill(painter, Path(settings.start))
     engine, tones = losses(device)
     encoder = instant.encoder_of(engine.encoder.encoder)
     average = copy.deepcopy(painter).requires_grad_(False)
@@ -315,22 +331,14 @@ def backward(
 
 
 def losses(device: torch.device) -> tuple[Engine, float]:
-    """The engine with the default losses and the bundled encoder; the share of tones."""
-    defaults = schema.Settings(precision=schema.Precision.float32)
-    return build.engine(defaults, encoders.load("compact", None, device)), defaults.loss.tones
+    """The engine with Gram losses and the bundled encoder; the share of tones.
 
-
-def load_into(painter: instant.InstantPainter, file: Path) -> None:
-    """Fill a painter with weights.
-
-    Raises:
-        UserError: they cannot be read, or are another network's.
+    The default's neighbours would be searched anew for each picture, which takes as long as all
+    the rest; strokes of the style lie before the painter anyway (`instant.swapped`).
     """
-    state = weights.read_state_dict(file)
-    try:
-        painter.load_state_dict({name: value.float() for name, value in state.items()})
-    except (RuntimeError, ValueError):
-        raise UserError(f"{file} does not hold an instant painter; leave out start=") from None
+    defaults = schema.Settings(precision=schema.Precision.float32)
+    defaults.loss.style = schema.StyleLoss.gram
+    return build.engine(defaults, encoders.load("compact", None, device)), defaults.loss.tones
 
 
 @torch.no_grad()
@@ -351,7 +359,7 @@ def show(
         for painting in paintings[:: max(1, len(paintings) // 5)][:5]:
             style = array_to_tensor(pictures.middle_square(painting, _PREVIEW)).to(device)
             toned = in_tones(content, everywhere, [(style, None, tones)])
-            row.append(painted(painter, encoder, Task(toned, [(style, everywhere)], 1.0)))
+            row.append(painted(painter, encoder, Task(toned, [(style, everywhere)], 1.0, True)))
         rows.append(torch.cat(row, 3))
     folder.mkdir(parents=True, exist_ok=True)
     save_picture(torch.cat(rows, 2), folder / "preview.png")
@@ -359,7 +367,7 @@ def show(
 
 def _on(task: Task, device: torch.device) -> Task:
     styles = [(style.to(device), mask.to(device)) for style, mask in task.styles]
-    return Task(task.content.to(device), styles, task.strength)
+    return replace(task, content=task.content.to(device), styles=styles)
 
 
 def _save(

@@ -165,7 +165,10 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["size=12.5"], r"size=12.5 is neither auto nor full nor a whole number from 32"),
         (["size=true"], r"size=true is neither auto nor full nor a whole number from 32"),
         (["color=stlye"], r"color=stlye is not one of style, luminance, .*; did you mean style\?$"),
-        (["method.name=x"], r"method.name=x is not one of stitch, composite, guided, global$"),
+        (
+            ["method.name=x"],
+            r"x is not one of stitch, composite, guided, instant, global$",
+        ),
         (["optimizer.scales=full"], r"scales=full is neither auto nor a whole number from 1 to 8"),
         (["budget=99"], r"budget=99 is outside 4096 to 1e\+07$"),
         (["budget=much"], r"budget=much is neither auto nor a whole number from 4096 to 1e\+07$"),

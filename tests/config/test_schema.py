@@ -178,6 +178,17 @@ def test_every_entry_of_a_list_is_checked() -> None:
     )
 
 
+def test_instant_makes_no_optimisation() -> None:
+    instant = MethodSettings(MethodName.instant)
+    Settings(method=instant)
+    with pytest.raises(UserError) as caught:
+        Settings(method=instant, init="noise", snapshots=[3])
+    assert str(caught.value) == (
+        "init=noise is where an optimisation starts; method=instant makes none; "
+        "snapshots are taken of an optimisation; method=instant makes none"
+    )
+
+
 def test_models_are_for_open_segmenters() -> None:
     with pytest.raises(UserError, match=r"segmenter.model=a/b is not for segmenter=auto; add"):
         Settings(segmenter=SegmenterSettings(model="a/b"))

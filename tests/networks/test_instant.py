@@ -1,11 +1,14 @@
-"""The instant painter: moments and maps by hand, masks, sizes."""
+"""The instant painter: moments, maps and places by hand, masks, sizes."""
+
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.networks import encoders, instant
-from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.errors import UserError
+from pipeline.networks import encoders, instant, weights
+from pipeline.networks.pyramid import Layer, PyramidEncoder
 
 
 @pytest.fixture(scope="module")
@@ -79,40 +82,125 @@ def test_moments_of_tiles_add_up_and_masks_choose() -> None:
     torch.testing.assert_close(masked.covariance, left.covariance)
 
 
+def wish(
+    painter: instant.InstantPainter,
+    encoder: PyramidEncoder,
+    features: dict[Layer, Tensor],
+    style: Tensor,
+    mask: Tensor,
+    strength: float = 1.0,
+) -> instant.Painted:
+    masks, wanted = instant.depth_masks(mask), painter.projected(encoder, style)
+    maps = {
+        layer: instant.transport(
+            instant.Moments.of(features[layer], masks[layer]),
+            instant.Moments.of(wanted[layer], None),
+            strength,
+        )
+        for layer in features
+    }
+    return instant.Painted(masks, maps, wanted, strength)
+
+
+@torch.no_grad()
 def test_each_region_gets_its_own_map_and_the_rest_stays(
     encoder: PyramidEncoder, painter: instant.InstantPainter
 ) -> None:
     content, style = torch.rand(1, 3, 48, 64), torch.rand(1, 3, 64, 64)
     mask = torch.zeros(1, 1, 48, 64)
     mask[..., :32] = 1
-    with torch.no_grad():
-        features, wanted = painter.projected(encoder, content), painter.projected(encoder, style)
-    masks = instant.depth_masks(mask)
-    maps = {
-        layer: instant.transport(
-            instant.Moments.of(features[layer], masks[layer]),
-            instant.Moments.of(wanted[layer], None),
-        )
-        for layer in features
-    }
-    found = instant.carried(features, [(masks, maps)])
+    features = painter.projected(encoder, content)
+    region = wish(painter, encoder, features, style, mask)
+    carried, beside = instant.mixed(features, [region])
     for layer, divisor, channels in instant.DEPTHS:
-        assert found[layer].shape == (1, channels, 48 // divisor, 64 // divisor)
+        assert carried[layer].shape == (1, channels, 48 // divisor, 64 // divisor)
         half = 32 // divisor
-        assert torch.equal(found[layer][..., half:], features[layer][..., half:])
-        inside = maps[layer](features[layer])[..., :half]
-        torch.testing.assert_close(found[layer][..., :half], inside)
+        for found in (carried, beside):
+            assert torch.equal(found[layer][..., half:], features[layer][..., half:])
+        inside = region.maps[layer](features[layer])[..., :half]
+        torch.testing.assert_close(carried[layer][..., :half], inside)
+    # Beside them lie features that are the style's, unit by unit.
+    deepest = instant.DEPTHS[0][0]
+    for unit in beside[deepest][0, :, :, :2].flatten(1).T:
+        distances = (region.style[deepest][0].flatten(1) - unit[:, None]).abs().amax(0)
+        assert distances.min() < 1e-4
 
 
+@torch.no_grad()
+def test_half_the_strength_is_half_of_both(
+    encoder: PyramidEncoder, painter: instant.InstantPainter
+) -> None:
+    content, style = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 32)
+    everywhere, features = torch.ones(1, 1, 32, 48), painter.projected(encoder, content)
+    none = wish(painter, encoder, features, style, everywhere, 0.0)
+    for found in instant.mixed(features, [none]):
+        for layer, own in features.items():
+            torch.testing.assert_close(found[layer], own, atol=1e-4, rtol=1e-4)
+
+
+def test_places_are_where_directions_agree() -> None:
+    # Four units of a style, two channels; centred they point right, up, left and down.
+    style = torch.tensor([[1.0, 0, -1, 0], [0, 1, 0, -1]]).view(1, 2, 2, 2) + 5
+    wanted = torch.tensor([[0.1, -3.0], [2.0, 0.2]]).view(1, 2, 1, 2) + 5
+    assert instant.places([wanted], [style]).tolist() == [1, 2]
+    inside = torch.tensor([1.0, 0, 0, 1]).view(1, 1, 2, 2)
+    assert instant.places([wanted], [style], inside).tolist() == [0, 3]
+    # A region too small to have a unit of its own does not forbid all of them.
+    assert instant.places([wanted], [style], 0 * inside).tolist() == [1, 2]
+
+
+def test_a_coarser_depth_counts_where_the_finer_one_is_undecided() -> None:
+    fine = torch.zeros(1, 1, 2, 4)
+    fine[..., 2:] = torch.tensor([1.0, -1])
+    coarse = torch.tensor([[1.0, -1.0]]).view(1, 1, 1, 2)
+    found = instant.places([coarse.flip(3), fine], [coarse, fine]).view(2, 4)
+    # The coarse one wants the other half; the fine one alone would want its own place.
+    assert (found[:, :2] % 4 >= 2).all()
+
+
+def test_units_are_laid_out_in_blocks() -> None:
+    picture = torch.arange(16.0).view(1, 1, 4, 4)
+    assert instant.laid_out(picture, torch.tensor([5, 6]), 2, 1, 1).flatten().tolist() == [5, 6]
+    # In their own order they are the picture.
+    own = instant.laid_out(picture, torch.arange(4), 2, 2, 2)
+    torch.testing.assert_close(own, picture)
+    # Where one block ends and the next begins there are 3/4 of the one, 1/4 of the other.
+    larger = torch.arange(64.0).view(1, 1, 8, 8)
+    found = instant.laid_out(larger, torch.tensor([3, 0]), 1, 2, 4)[0, 0]
+    beside = [36, 37, 38, 0.75 * 39 + 0.25 * 0, 0.75 * 0 + 0.25 * 39, 1, 2, 3]
+    torch.testing.assert_close(found[0], torch.tensor(beside))
+
+
+def test_details_of_the_photograph_come_back() -> None:
+    content = torch.rand(1, 3, 32, 48)
+    before = torch.nn.functional.avg_pool2d(content, 2)
+    # Of a small picture that was not painted at all, everything.
+    torch.testing.assert_close(instant.enlarged(before, before, content), content)
+    flat = torch.full_like(before, 0.5)
+    found = instant.enlarged(flat, before, content, share=0.0)
+    torch.testing.assert_close(found, torch.full_like(content, 0.5))
+
+
+@torch.no_grad()
 def test_a_picture_of_any_size(encoder: PyramidEncoder, painter: instant.InstantPainter) -> None:
     picture = torch.rand(1, 3, 45, 83)
     larger = instant.padded(picture)
     assert larger.shape == (1, 3, 48, 96)
     assert torch.equal(larger[..., :45, :83], picture)
-    with torch.no_grad():
-        painted = painter(painter.projected(encoder, larger))
-    assert painted.shape == larger.shape
+    features = painter.projected(encoder, larger)
+    assert painter(features, features).shape == larger.shape
     assert instant.padded(larger) is larger
+
+
+def test_the_bundled_painter_and_files_that_hold_none(tmp_path: Path) -> None:
+    loaded = instant.load(torch.device("cpu"))
+    assert loaded.source.kind == "bundled"
+    assert not any(values.requires_grad for values in loaded.network.parameters())
+    other = weights.BUNDLED / "compact_encoder.safetensors"
+    with pytest.raises(UserError, match="does not hold an instant painter"):
+        instant.load(torch.device("cpu"), other)
+    with pytest.raises(UserError, match="not found"):
+        instant.load(torch.device("cpu"), tmp_path / "none.safetensors")
 
 
 def test_its_size(painter: instant.InstantPainter) -> None:
