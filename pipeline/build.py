@@ -47,7 +47,7 @@ _segmentations = Store(128 * 2**20)
 _TILE = 1024
 
 #: Where the optimisation may start without a picture.
-INITS = ("content", "noise", "content+noise", "style")
+INITS = ("content", "noise", "content+noise", "style", "instant")
 
 METHODS: dict[str, Callable[..., Stylized]] = {
     "stitch": stitch,
@@ -354,18 +354,22 @@ def _cached_painter(where: torch.device) -> LoadedPainter:
 
 
 def load_painter(settings: Settings, where: torch.device) -> LoadedPainter | None:
-    """The instant painter where the method is its, loaded once a process."""
-    return _cached_painter(where) if settings.method.name == "instant" else None
+    """The instant painter where it paints, or where its picture is the start; once a process."""
+    wanted = settings.method.name == "instant" or settings.init == "instant"
+    return _cached_painter(where) if wanted else None
 
 
-def method(settings: Settings, painter: LoadedPainter | None = None) -> Method:
-    """The method, with its own settings filled in.
+def method(
+    settings: Settings, painter: LoadedPainter | None = None, name: str | None = None
+) -> Method:
+    """A method, with its own settings filled in.
 
     Args:
         settings: of the run.
         painter: as `load_painter`.
+        name: of the method; None: the one that is asked for.
     """
-    chosen = settings.method
+    chosen, name = settings.method, name or settings.method.name
     tile = {"off": None, "auto": _TILE}.get(settings.tile, settings.tile)
     options: dict[str, dict[str, Any]] = {
         "stitch": {"gram": chosen.gram, "margin": chosen.margin},
@@ -374,7 +378,7 @@ def method(settings: Settings, painter: LoadedPainter | None = None) -> Method:
         "instant": {"margin": chosen.margin, "painter": painter, "tile": tile},
         "global": {},
     }
-    found = functools.partial(METHODS[chosen.name], **options[chosen.name])
+    found = functools.partial(METHODS[name], **options[name])
     return functools.partial(at_working_size, method=found, margin=chosen.margin)
 
 

@@ -19,7 +19,7 @@ from pipeline.inputs import Inputs, read_inputs
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
 from pipeline.networks.segmenters import LoadedSegmenter
-from pipeline.paint import beginning, describe, paint, rounds
+from pipeline.paint import beginning, describe, paint, painted_instantly, rounds
 from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
 from pipeline.regions.masks import region_masks
@@ -241,19 +241,25 @@ def _paint(
         if count:
             bar.expect(count * settings.optimizer.iterations)
 
+    free = settings.unstyled == "free"
+
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
+        if settings.init == "instant":
+            instant = build.method(settings, painter, "instant")
+            return painted_instantly(content, turn, instant, engine, free)
         return beginning(settings.init, inputs.init, content, turn, settings.noise, settings.seed)
 
     with precision.tf32(settings.precision == "tf32"):
         with clock.stage("stylize"):
             engine = build.engine(settings, encoder, kept)
+            painter = build.load_painter(settings, result.content.device)
         painted = paint(
             result.content,
             turns,
-            build.method(settings, build.load_painter(settings, result.content.device)),
+            build.method(settings, painter),
             engine,
             begin,
-            settings.unstyled == "free",
+            free,
             clock,
             progress,
             mixed,

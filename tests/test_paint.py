@@ -1,11 +1,15 @@
 """Paint: rounds, greys and noise."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import Tensor
 
+from pipeline.engine.engine import Engine
 from pipeline.engine.objective import Style
-from pipeline.methods import Region
+from pipeline.engine.progress import Progress
+from pipeline.methods import Region, Scene, Stylized
 from pipeline.methods.stitch import style_canvas
 from pipeline.paint import (
     beginning,
@@ -13,8 +17,10 @@ from pipeline.paint import (
     grey_inside,
     in_tones_of_styles,
     noise_picture,
+    painted_instantly,
     rounds,
 )
+from pipeline.pictures.layers import widened
 
 
 def test_rounds(stripes: Tensor, disc: Tensor) -> None:
@@ -47,6 +53,22 @@ def test_where_the_optimisation_starts(
         assert torch.equal(found, expected[kind])
     else:
         assert found.mean((2, 3)) == pytest.approx(stripes.mean((2, 3)), abs=0.02)
+
+
+def test_where_a_method_without_optimisation_lets_it_start(
+    content: Tensor, disc: Tensor, stripes: Tensor
+) -> None:
+    regions = [Region("disc", disc, [Style(stripes)])]
+
+    def white(scene: Scene, engine: Engine, progress: Progress) -> Stylized:
+        assert scene.start is None
+        return Stylized({"disc": torch.ones_like(scene.content)}, [], {"disc": 0.0})
+
+    found = painted_instantly(content, regions, white, cast(Engine, None), False)
+    # Under all of a soft edge, and a little beyond it.
+    painted = (widened(disc) > 0).expand_as(content)
+    assert bool((found[painted] == 1).all())
+    assert torch.equal(found[~painted], content[~painted])
 
 
 def test_grey_inside(content: Tensor, disc: Tensor) -> None:

@@ -279,6 +279,24 @@ def test_one_pass_paints_regions_of_every_kind(tmp_path: Path) -> None:
         assert entry["style_distance_after"] < entry["style_distance_before"]
 
 
+def test_an_optimisation_that_starts_at_the_instant_picture_is_ahead(tmp_path: Path) -> None:
+    first = {}
+    for init in ("content", "instant"):
+        command(
+            "size=160",
+            "+styles.person=night.jpg",
+            f"init={init}",
+            "optimizer.iterations=2",
+            "optimizer.scales=1",
+            f"hydra.run.dir={init}",
+            folder=tmp_path,
+        )
+        assert_localized(tmp_path / init, "person")
+        rows = (tmp_path / init / "losses.csv").read_text().splitlines()
+        first[init] = float(rows[1].split(",")[3])
+    assert first["instant"] < 0.8 * first["content"]
+
+
 def test_a_mask_of_ones_own_stays_as_it_is_and_a_class_gets_a_matte(tmp_path: Path) -> None:
     soft = np.zeros((160, 160), np.uint8)
     soft[:, 100:140] = np.linspace(0, 255, 40).astype(np.uint8)

@@ -44,7 +44,7 @@ MULTIPLE = 16
 _SMALLEST = 32
 #: How many depths, from coarse to fine, are compared for themselves; the finer ones follow the last
 #: of them, in blocks.
-_COMPARED = 2
+COMPARED = 2
 #: Units of a style picture that are compared, at most.
 _MOST_KEYS = 4096
 #: Channels of the decoder behind each depth.
@@ -53,7 +53,7 @@ _WIDTHS = (96, 64, 48, 32, 24)
 #: be blown up to the style's.
 _SHRINKAGE = 0.01
 #: How many times as large a direction of features becomes at most, for the same reason.
-_LARGEST_GAIN = 4.0
+LARGEST_GAIN = 4.0
 BUNDLED_FILE = weights.BUNDLED / "instant.safetensors"
 #: How far the decoder may leave [0, 1]; without a bound it strays in training.
 _BEYOND = 0.25
@@ -131,10 +131,30 @@ def transport(content: Moments, style: Moments, strength: float = 1.0) -> Map:
         content, style: of the region and of its style.
         strength: the part of the way, 0 for none of it, 1 for all (McCann's interpolation).
     """
-    whole = transport_map(content.covariance, style.covariance, 0.0, _LARGEST_GAIN)
+    whole = transport_map(content.covariance, style.covariance, 0.0, LARGEST_GAIN)
     slope = strength * whole + (1 - strength) * torch.eye(len(whole)).to(whole)
     there = torch.lerp(content.mean, style.mean, strength)
     return Map(slope, there - slope @ content.mean)
+
+
+def directions(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Centred features of unit length, of all depths together at the finest.
+
+    Args:
+        queries, keys: as `places`.
+
+    Returns:
+        (D, H * W) and (D, H' * W').
+    """
+    found: tuple[list[Tensor], list[Tensor]] = [], []
+    for query, key in zip(queries, keys, strict=True):
+        mean = key.mean((2, 3), keepdim=True)
+        for features, finest, into in zip(
+            (query, key), (queries[-1], keys[-1]), found, strict=True
+        ):
+            unit = F.normalize(features - mean, dim=1)
+            into.append(F.interpolate(unit, finest.shape[2:], mode="nearest")[0].flatten(1))
+    return torch.cat(found[0]), torch.cat(found[1])
 
 
 def places(
@@ -155,14 +175,8 @@ def places(
     if inside is not None and bool(inside.any()):
         allowed = allowed[inside.flatten() > 0]
     allowed = allowed[:: -(-len(allowed) // _MOST_KEYS)]
-    rows: list[Tensor] = []
-    columns: list[Tensor] = []
-    for query, key in zip(queries, keys, strict=True):
-        mean = key.mean((2, 3), keepdim=True)
-        for features, like, into in ((query, queries[-1], rows), (key, keys[-1], columns)):
-            directions = F.normalize(features - mean, dim=1)
-            into.append(F.interpolate(directions, like.shape[2:], mode="nearest")[0].flatten(1))
-    wanted, given = torch.cat(rows).T, torch.cat(columns)[:, allowed]  # (M, D), (D, M')
+    rows, columns = directions(queries, keys)
+    wanted, given = rows.T, columns[:, allowed]  # (M, D), (D, M')
     best = [(part @ given).argmax(1) for part in torch.split(wanted, 4096)]
     return allowed[torch.cat(best)]
 
@@ -192,10 +206,10 @@ def laid_out(features: Tensor, where: Tensor, height: int, width: int, block: in
     window = torch.outer(slope, slope).flatten()
     chosen = blocks[..., where] * window.repeat(features.shape[1])[:, None]
     larger = (height + 1) * block, (width + 1) * block
-    # At the border only one block covers a unit, and its window is not 1 there.
+    # At the border only one block covers a unit, and its window is not 1 there; beyond, it is 0.
     weights = F.fold(window[:, None].expand(-1, height * width)[None], larger, **shape)
-    found = F.fold(chosen, larger, **shape) / weights
-    return found[..., around:-around, around:-around]
+    inner = ..., slice(around, -around), slice(around, -around)
+    return F.fold(chosen, larger, **shape)[inner] / weights[inner]
 
 
 def swapped(
@@ -212,7 +226,7 @@ def swapped(
     """
     found: dict[Layer, Tensor] = {}
     for number, (layer, divisor, _) in enumerate(DEPTHS):
-        if number < _COMPARED:
+        if number < COMPARED:
             compared = [depth[0] for depth in DEPTHS[: number + 1]]
             where = places(
                 [carried[depth] for depth in compared],

@@ -160,7 +160,7 @@ def _halved(picture: Tensor, axis: int) -> Tensor:
     The border is replicated. Slices, not a convolution: libraries want 16 channels for its 3.
     """
     pixels = picture.movedim(axis, 0)
-    count = len(pixels) // 2
+    count = pixels.shape[0] // 2
     even, odd = pixels[: 2 * count : 2], pixels[1::2]
     before = torch.cat([pixels[:1], odd[:-1]])
     behind = torch.cat([even[1:], pixels[-1:]])

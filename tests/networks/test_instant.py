@@ -169,6 +169,11 @@ def test_units_are_laid_out_in_blocks() -> None:
     found = instant.laid_out(larger, torch.tensor([3, 0]), 1, 2, 4)[0, 0]
     beside = [36, 37, 38, 0.75 * 39 + 0.25 * 0, 0.75 * 0 + 0.25 * 39, 1, 2, 3]
     torch.testing.assert_close(found[0], torch.tensor(beside))
+    # Beyond the border, where no block counts, nothing is divided by 0.
+    larger.requires_grad_(True)
+    instant.laid_out(larger, torch.tensor([3, 0]), 1, 2, 4).sum().backward()
+    assert larger.grad is not None
+    assert bool(larger.grad.isfinite().all())
 
 
 def test_details_of_the_photograph_come_back() -> None:
