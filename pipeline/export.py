@@ -79,9 +79,8 @@ class Exported(nn.Module):
         found: dict[Layer, Tensor] = {}
         for number, (layer, divisor, _) in enumerate(DEPTHS):
             if number < instant.COMPARED:
-                compared = [depth[0] for depth in DEPTHS[: number + 1]]
                 rows, columns = instant.directions(
-                    [carried[depth] for depth in compared], [style[depth] for depth in compared]
+                    instant.compared(carried, number), instant.compared(style, number)
                 )
                 where = (rows.T @ columns).argmax(1)
                 last, size = divisor, carried[layer].shape[2:]

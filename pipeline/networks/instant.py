@@ -137,8 +137,30 @@ def transport(content: Moments, style: Moments, strength: float = 1.0) -> Map:
     return Map(slope, there - slope @ content.mean)
 
 
+def compared(features: Mapping[Layer, Tensor], number: int) -> list[Tensor]:
+    """What is compared at a depth: it, the coarser ones, and at last the means of finer ones.
+
+    The deep features say what is there, the shallow ones how light it is, and of which colour.
+
+    Args:
+        features: (1, d, H_l, W_l) a depth.
+        number: of the depth in `DEPTHS`, less than `COMPARED`.
+
+    Returns:
+        (1, d, H, W) each, of that depth's size.
+    """
+    layer, divisor, _ = DEPTHS[number]
+    size = features[layer].shape[2:]
+    found = [F.interpolate(features[one], size, mode="nearest") for one, _, _ in DEPTHS[:number]]
+    found.append(features[layer])
+    if number == COMPARED - 1:
+        finer = DEPTHS[COMPARED:-1]
+        found += [F.avg_pool2d(features[one], divisor // own) for one, own, _ in finer]
+    return found
+
+
 def directions(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Centred features of unit length, of all depths together at the finest.
+    """Centred features of unit length, those of all layers one below the other.
 
     Args:
         queries, keys: as `places`.
@@ -146,15 +168,12 @@ def directions(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> tuple[Tenso
     Returns:
         (D, H * W) and (D, H' * W').
     """
-    found: tuple[list[Tensor], list[Tensor]] = [], []
-    for query, key in zip(queries, keys, strict=True):
-        mean = key.mean((2, 3), keepdim=True)
-        for features, finest, into in zip(
-            (query, key), (queries[-1], keys[-1]), found, strict=True
-        ):
-            unit = F.normalize(features - mean, dim=1)
-            into.append(F.interpolate(unit, finest.shape[2:], mode="nearest")[0].flatten(1))
-    return torch.cat(found[0]), torch.cat(found[1])
+    means = [key.mean((2, 3), keepdim=True) for key in keys]
+    found = []
+    for features in (queries, keys):
+        units = [F.normalize(f - mean, dim=1) for f, mean in zip(features, means, strict=True)]
+        found.append(torch.cat(units, 1)[0].flatten(1))
+    return found[0], found[1]
 
 
 def places(
@@ -163,13 +182,12 @@ def places(
     """Where the style picture resembles each unit most: cosine of centred features, summed.
 
     Args:
-        queries: of each depth that is compared its carried features, (1, d, H, W), the last of them
-            the finest; the coarser ones are enlarged to it.
-        keys: the style picture's, alike.
-        inside: (1, 1, H', W'), non-zero in the style's region at the finest depth; None: all of it.
+        queries: carried features, (1, d, H, W) each (`compared`).
+        keys: the style picture's, (1, d, H', W') each.
+        inside: (1, 1, H', W'), non-zero in the style's region; None: all of it.
 
     Returns:
-        (H * W,) numbers of units of the style picture's finest depth, row by row.
+        (H * W,) numbers of the style picture's units, row by row.
     """
     allowed = torch.arange(keys[-1][0, 0].numel(), device=keys[-1].device)
     if inside is not None and bool(inside.any()):
@@ -227,12 +245,8 @@ def swapped(
     found: dict[Layer, Tensor] = {}
     for number, (layer, divisor, _) in enumerate(DEPTHS):
         if number < COMPARED:
-            compared = [depth[0] for depth in DEPTHS[: number + 1]]
-            where = places(
-                [carried[depth] for depth in compared],
-                [style[depth] for depth in compared],
-                None if inside is None else inside[layer],
-            )
+            part = None if inside is None else inside[layer]
+            where = places(compared(carried, number), compared(style, number), part)
             last, size = divisor, carried[layer].shape[2:]
         found[layer] = laid_out(style[layer], where, size[0], size[1], last // divisor)
     return found

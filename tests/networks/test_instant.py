@@ -149,13 +149,29 @@ def test_places_are_where_directions_agree() -> None:
     assert instant.places([wanted], [style], 0 * inside).tolist() == [1, 2]
 
 
-def test_a_coarser_depth_counts_where_the_finer_one_is_undecided() -> None:
-    fine = torch.zeros(1, 1, 2, 4)
-    fine[..., 2:] = torch.tensor([1.0, -1])
-    coarse = torch.tensor([[1.0, -1.0]]).view(1, 1, 1, 2)
-    found = instant.places([coarse.flip(3), fine], [coarse, fine]).view(2, 4)
-    # The coarse one wants the other half; the fine one alone would want its own place.
-    assert (found[:, :2] % 4 >= 2).all()
+def test_every_layer_counts_alike() -> None:
+    one = torch.tensor([3.0, -3, 3, -3]).view(1, 1, 1, 4)
+    other = torch.tensor([0.1, 0.1, -0.1, -0.1]).view(1, 1, 1, 4)
+    # Only one unit agrees with both, whatever their sizes.
+    wanted = [torch.full((1, 1, 1, 1), 5.0), torch.full((1, 1, 1, 1), -0.2)]
+    assert instant.places(wanted, [one, other]).tolist() == [2]
+
+
+def test_what_is_compared_at_a_depth() -> None:
+    features = {
+        layer: torch.rand(1, channels, 32 // divisor, 48 // divisor)
+        for layer, divisor, channels in instant.DEPTHS
+    }
+    deepest, second, third, fourth, _ = (layer for layer, _, _ in instant.DEPTHS)
+    (own,) = instant.compared(features, 0)
+    assert own is features[deepest]
+    coarse, own, *finer = instant.compared(features, 1)
+    assert coarse.shape == (1, 96, 4, 6)
+    assert torch.equal(coarse[..., 1::2, 1::2], features[deepest])
+    assert own is features[second]
+    assert len(finer) == 2
+    torch.testing.assert_close(finer[0][0, :, 0, 0], features[third][0, :, :2, :2].mean((1, 2)))
+    torch.testing.assert_close(finer[1][0, :, 3, 5], features[fourth][0, :, 12:, 20:].mean((1, 2)))
 
 
 def test_units_are_laid_out_in_blocks() -> None:
