@@ -40,7 +40,7 @@ def measure(bench: Bench, words: Sequence[str], repeats: int) -> Comparison:
     """Start commands and time them.
 
     Args:
-        bench: where; ``quick`` takes ``preset=draft`` for the whole run.
+        bench: where; ``quick`` makes the whole run smaller and shorter.
         words: of the command.
         repeats: how often the first iteration is waited for, after once that does not count.
 
@@ -53,7 +53,7 @@ def measure(bench: Bench, words: Sequence[str], repeats: int) -> Comparison:
         began = time.time()
         module = ["pipeline.benchmark.first_iteration", str(began)]
         firsts.append(float(_child([*module, *words]).splitlines()[-1]))
-    whole = [*words, "preset=draft"] if bench.quick else words
+    whole = [*words, "size=256", "optimizer.iterations=100"] if bench.quick else words
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         _child(["pipeline", *whole, f"hydra.run.dir='{folder}/run'"])
@@ -72,7 +72,7 @@ def measure(bench: Bench, words: Sequence[str], repeats: int) -> Comparison:
                 target=None if bound is None else Target("measured", "at most", bound),
             ),
             Figure(
-                f"start: {', '.join(BESIDES)} of a {'draft' if bench.quick else 'default'} run",
+                f"start: {', '.join(BESIDES)} of a {'short' if bench.quick else 'default'} run",
                 besides / sum(stages.values()),
                 "share",
             ),
