@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -20,13 +21,16 @@ from pipeline.errors import UserError
 from pipeline.fit import Room
 from pipeline.methods import Method, Region, Stylized
 from pipeline.methods.composite import composite
+from pipeline.methods.feedforward import feedforward
 from pipeline.methods.guided import guided
 from pipeline.methods.instant import instant
 from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
 from pipeline.networks import click_prompts, encoders, hub, segmenters, text_prompts
+from pipeline.networks import feedforward as trained
 from pipeline.networks import instant as painters
+from pipeline.networks.feedforward import LoadedFeedForward
 from pipeline.networks.instant import LoadedPainter
 from pipeline.paths import located
 from pipeline.pictures import size
@@ -54,6 +58,7 @@ METHODS: dict[str, Callable[..., Stylized]] = {
     "composite": composite,
     "guided": guided,
     "instant": instant,
+    "feedforward": feedforward,
     "global": whole,
 }
 
@@ -359,14 +364,40 @@ def load_painter(settings: Settings, where: torch.device) -> LoadedPainter | Non
     return _cached_painter(where) if wanted else None
 
 
+_cached_trained = functools.cache(trained.load)
+
+
+def load_trained(
+    settings: Settings, asked: Request, where: torch.device, start: Path
+) -> dict[str, LoadedFeedForward]:
+    """The network of each style where the method takes such, loaded once a process.
+
+    Raises:
+        UserError: a style that has none, or a file that is none.
+    """
+    if settings.method.name != "feedforward":
+        return {}
+    names = {choice.image for choices in asked.styles.values() for choice in choices}
+    if asked.reference is not None:
+        names.add(asked.reference)
+    return {
+        name: _cached_trained(trained.find(name, located(name, start)), where)
+        for name in sorted(names)
+    }
+
+
 def method(
-    settings: Settings, painter: LoadedPainter | None = None, name: str | None = None
+    settings: Settings,
+    painter: LoadedPainter | None = None,
+    networks: Mapping[str, LoadedFeedForward] = MappingProxyType({}),
+    name: str | None = None,
 ) -> Method:
     """A method, with its own settings filled in.
 
     Args:
         settings: of the run.
         painter: as `load_painter`.
+        networks: as `load_trained`.
         name: of the method; None: the one that is asked for.
     """
     chosen, name = settings.method, name or settings.method.name
@@ -376,6 +407,10 @@ def method(
         "composite": {"gram": chosen.gram, "margin": chosen.margin},
         "guided": {"margin": chosen.margin},
         "instant": {"margin": chosen.margin, "painter": painter, "tile": tile},
+        "feedforward": {
+            "margin": chosen.margin,
+            "networks": {style: loaded.network for style, loaded in networks.items()},
+        },
         "global": {},
     }
     found = functools.partial(METHODS[name], **options[name])
@@ -384,7 +419,7 @@ def method(
 
 def optimisations(settings: Settings, regions: Sequence[Region]) -> int:
     """How many optimisations a method makes for these regions, for the progress bar."""
-    if settings.method.name == "instant":
+    if settings.method.name in ("instant", "feedforward"):
         return 0
     if settings.method.name == "composite":
         return len(regions)

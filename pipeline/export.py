@@ -82,8 +82,10 @@ class Exported(nn.Module):
                 rows, columns = instant.directions(
                     instant.compared(carried, number), instant.compared(style, number)
                 )
-                where = (rows.T @ columns).argmax(1)
-                last, size = divisor, carried[layer].shape[2:]
+                size, other = carried[layer].shape[2:], style[layer].shape[2:]
+                where = instant.nearest(rows, columns, size, None)
+                where = instant.coherent(where, rows, columns, size, other)
+                last = divisor
             block = last // divisor
             found[layer] = instant.laid_out(style[layer], where, size[0], size[1], block)
         return found

@@ -18,6 +18,7 @@ from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
+from pipeline.networks.feedforward import LoadedFeedForward
 from pipeline.networks.segmenters import LoadedSegmenter
 from pipeline.paint import beginning, describe, paint, painted_instantly, rounds
 from pipeline.pictures.read import InMemory
@@ -131,6 +132,7 @@ def stylize(
     clock, asked = clock or summaries.Clock(), build.request(settings)
     where = device.prepare(device.choose(settings.device))
     with clock.stage("read"):
+        trained = build.load_trained(settings, asked, where, start)
         known = build.classes(settings, start)
         inputs = read_inputs(asked, build.bound(settings), start, in_memory, known)
         content = inputs.photograph.picture.to(where)
@@ -157,6 +159,8 @@ def stylize(
     encoder = build.load_encoder(settings, where, start) if styles else None
     painter = build.load_painter(settings, where) if styles else None
     used = {"segmenter": network, "encoder": encoder, "painter": painter}
+    sources = {part: loaded.source for part, loaded in used.items() if loaded}
+    sources |= {f"painter of {style}": loaded.source for style, loaded in trained.items()}
     summary = summaries.describe_run(
         settings.content,
         settings.method.name,
@@ -165,7 +169,7 @@ def stylize(
         where,
         overrides,
     )
-    summary |= summaries.describe_networks({part: n.source for part, n in used.items() if n})
+    summary |= summaries.describe_networks(sources)
     summary["size"] = [content.shape[3], content.shape[2]]
     summary["regions"] = summaries.describe_regions(shown | wanted)
     log.info(summary["networks_hint"])
@@ -192,7 +196,7 @@ def stylize(
         if kept is not None:
             kept.expect(summary)
         result = _paint(
-            settings, result, regions, encoder, inputs, clock, bar, advance, mixed, kept
+            settings, result, regions, encoder, inputs, clock, bar, advance, mixed, kept, trained
         )
     summary["peak_memory_mib"] = round(summaries.peak_memory(where) / 2**20)
     clock.note(summary)
@@ -234,6 +238,7 @@ def _paint(
     progress: Progress,
     mixed: Tensor | None,
     kept: Checkpoints | None,
+    trained: Mapping[str, LoadedFeedForward],
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
@@ -245,7 +250,7 @@ def _paint(
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
         if settings.init == "instant":
-            instant = build.method(settings, painter, "instant")
+            instant = build.method(settings, painter, name="instant")
             return painted_instantly(content, turn, instant, engine, free)
         return beginning(settings.init, inputs.init, content, turn, settings.noise, settings.seed)
 
@@ -256,7 +261,7 @@ def _paint(
         painted = paint(
             result.content,
             turns,
-            build.method(settings, painter),
+            build.method(settings, painter, trained),
             engine,
             begin,
             free,

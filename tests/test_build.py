@@ -206,6 +206,7 @@ def test_photographs_are_read_up_to_a_bound(size: str, bound: int | None) -> Non
         ("guided", (2, 3), 2),
         ("composite", (1, 2, 1), 3),
         ("instant", (1, 2, 1), 0),
+        ("feedforward", (1, 2, 1), 0),
     ],
 )
 def test_how_many_optimisations(method: str, factors: tuple[float, ...], count: int) -> None:

@@ -106,7 +106,10 @@ def test_every_command_has_valid_settings(page: str, words: list[str]) -> None:
             check_names([*styles, *regions], own_names(None, regions))
         pictures = [style.image for chosen in styles.values() for style in chosen]
         pictures += [settings.reference] if settings.reference else []
-        here = {*gallery.names(), *(Path(name).stem for name in gallery.names()), *SAMPLES}
+        stems = {Path(name).stem for name in gallery.names()}
+        # And the networks that the commands before have trained.
+        networks = {f"{stem}.safetensors" for stem in stems}
+        here = {*gallery.names(), *stems, *networks, *SAMPLES}
         for name in [settings.content, *pictures]:
             assert name in here or _PLACEHOLDER.fullmatch(name), name
 

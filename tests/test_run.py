@@ -21,6 +21,7 @@ from skimage import data
 
 from pipeline.command.main import main
 from pipeline.config.compose import CONF
+from pipeline.networks import feedforward
 from pipeline.regions.names import SCENE_CLASSES
 
 Pixels = npt.NDArray[np.uint8]
@@ -277,6 +278,28 @@ def test_one_pass_paints_regions_of_every_kind(tmp_path: Path) -> None:
     assert set(painted) == {"person", "spot", "background"}
     for entry in painted.values():
         assert entry["style_distance_after"] < entry["style_distance_before"]
+
+
+def test_networks_of_single_styles_paint(tmp_path: Path) -> None:
+    words = ("size=160", "method=feedforward", "+styles.person=scream")
+    (tmp_path / "own.safetensors").write_bytes(
+        (feedforward.BUNDLED / "scream.safetensors").read_bytes()
+    )
+    command(*words, "+styles.rest=own.safetensors", "hydra.run.dir=out", folder=tmp_path)
+    out = tmp_path / "out"
+    assert_localized(out, "person", "rest")
+    summary = json.loads((out / "summary.json").read_text())
+    kinds = {part: network["source"] for part, network in summary["networks"].items()}
+    assert kinds["painter of scream"] == "bundled"
+    assert kinds["painter of own.safetensors"] == "file"
+    # The file shows its style.
+    assert picture(out / "styles" / "rest.png").std() > 20
+    styled = [entry for entry in summary["regions"] if "style" in entry]
+    for entry in styled:
+        assert entry["style_distance_after"] < entry["style_distance_before"]
+    with pytest.raises(SystemExit):
+        command(*words, "+styles.rest=ink.jpg", "hydra.run.dir=none", folder=tmp_path)
+    assert not (tmp_path / "none" / "result.png").exists()
 
 
 def test_an_optimisation_that_starts_at_the_instant_picture_is_ahead(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def measure(bench: Bench, words: Sequence[str], repeats: int) -> Comparison:
         began = time.time()
         module = ["pipeline.benchmark.first_iteration", str(began)]
         firsts.append(float(_child([*module, *words]).splitlines()[-1]))
-    whole = [*words, "size=256", "optimizer.iterations=100"] if bench.quick else words
+    whole = [*words, "size=256", "optimizer.iterations=50"] if bench.quick else words
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         _child(["pipeline", *whole, f"hydra.run.dir='{folder}/run'"])

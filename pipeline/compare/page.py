@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +104,7 @@ def save_page(comparison: Comparison, path: Path) -> None:
         contents=contents,
         pictures=album.pictures,
         plot=plot_curves(comparison.runs),
+        quality=plot_quality(comparison.runs, comparison.rows),
         colours=_COLOURS,
         differing=_differing(comparison),
         data=_data(comparison, cards, album),
@@ -149,6 +150,53 @@ def plot_curves(runs: Sequence[Run]) -> Plot | None:
         [(100 * tick / longest, str(tick)) for tick in _round_ticks(longest)],
         [(height(tick), f"{tick:g}") for tick in _decade_ticks(low, high)],
     )
+
+
+def plot_quality(runs: Sequence[Run], rows: Sequence[Mapping[str, Any]]) -> Plot | None:
+    """Distance to the style, of all regions on average, by seconds; both axes logarithmic.
+
+    Args:
+        runs: each a dot, where it has both figures.
+        rows: of the comparison, one a run.
+
+    Returns:
+        None where fewer than two runs have both.
+    """
+    dots: dict[int, tuple[float, float]] = {}
+    for number, row in enumerate(rows):
+        distances = [value for key, value in row.items() if key.split(".")[0] == "style_distance"]
+        seconds = row.get("seconds")
+        numbers = [value for value in (seconds, *distances) if isinstance(value, int | float)]
+        usable = all(math.isfinite(value) and value > 0 for value in numbers)
+        if distances and usable and len(numbers) == 1 + len(distances):
+            dots[number] = numbers[0], sum(numbers[1:]) / len(distances)
+    if len(dots) < 2:
+        return None
+    (left, right), (low, high) = (
+        _logarithmic([dot[axis] for dot in dots.values()]) for axis in (0, 1)
+    )
+
+    def across(seconds: float) -> float:
+        return round(100 * (math.log10(seconds) - left) / (right - left), 2)
+
+    def up(distance: float) -> float:
+        return round(100 * (high - math.log10(distance)) / (high - low), 2)
+
+    return Plot(
+        [
+            (number, runs[number].name, f"M{across(seconds)} {up(distance)}h0")
+            for number, (seconds, distance) in dots.items()
+        ],
+        [(across(tick), f"{tick:g}") for tick in _decade_ticks(left, right)],
+        [(up(tick), f"{tick:g}") for tick in _decade_ticks(low, high)],
+    )
+
+
+def _logarithmic(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis, logarithms to base 10, with a little room beyond the values."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    room = max(0.03, 0.06 * (high - low))
+    return low - room, high + room
 
 
 def _plottable(point: Point) -> bool:

@@ -32,7 +32,9 @@ LoggerName = StrEnum("LoggerName", ["none", "tensorboard"])
 LossName = StrEnum("LossName", ["balanced", "gatys"])
 Matte = StrEnum("Matte", ["auto", "off"])
 Memory = StrEnum("Memory", ["normal", "low"])
-MethodName = StrEnum("MethodName", ["stitch", "composite", "guided", "instant", "global"])
+MethodName = StrEnum(
+    "MethodName", ["stitch", "composite", "guided", "instant", "feedforward", "global"]
+)
 OptimizerName = StrEnum("OptimizerName", ["lbfgs", "adam"])
 Padding = StrEnum("Padding", ["replicate", "zeros", "reflect"])
 Pooling = StrEnum("Pooling", ["max", "average"])
@@ -158,7 +160,7 @@ class OptimizerSettings:
     """How the loss is brought down."""
 
     name: OptimizerName = OptimizerName.lbfgs
-    iterations: int = field(default=200, metadata=within(1, 100_000))
+    iterations: int = field(default=100, metadata=within(1, 100_000))
     # A number of sizes from 1 to 8, or "auto" (`job.scales`).
     scales: Any = field(default="auto", metadata=within(1, 8, "auto"))
     learning_rate: float = field(default=1.0, metadata=within(1e-6, 100))
@@ -295,17 +297,18 @@ def _problems_between(settings: Settings) -> Iterator[str]:
             f"loss.style={settings.loss.style} is not for the formulas of loss=gatys; "
             "use loss=balanced or loss.style=gram"
         )
-    if settings.method.name == MethodName.instant:
-        yield from _problems_of_instant(settings)
+    if settings.method.name in (MethodName.instant, MethodName.feedforward):
+        yield from _problems_of_one_pass(settings)
     yield from _problems_of_regions_and_styles(settings)
 
 
-def _problems_of_instant(settings: Settings) -> Iterator[str]:
+def _problems_of_one_pass(settings: Settings) -> Iterator[str]:
     """What is said to an optimisation, and there is none."""
+    method = f"method={settings.method.name}"
     if settings.init != "content":
-        yield f"init={settings.init} is where an optimisation starts; method=instant makes none"
+        yield f"init={settings.init} is where an optimisation starts; {method} makes none"
     if settings.snapshots:
-        yield "snapshots are taken of an optimisation; method=instant makes none"
+        yield f"snapshots are taken of an optimisation; {method} makes none"
 
 
 def _problems_of_segmenter(segmenter: SegmenterSettings) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Instant: one pass of a network for all regions, any styles, no optimisation.
 
-Each region's features are carried to its style's (`networks.instant`), from coarse to fine: at the
-coarsest size strokes are longest, and each size gives its picture to the next. Guided searches the
-picture that the losses like best; instant paints what a network has learned that they like.
+Each region's features are carried to its style's (`networks.instant`), in large pictures from
+coarse to fine: at the coarsest size strokes are longest, and each size gives its picture to the
+next. Bold styles begin at coarser sizes than the others. Guided searches the picture that the
+losses like best; instant paints what a network has learned that they like.
 
 Large pictures are painted by tiles, to the same picture: first each region's moments are summed
 over all tiles, then each tile is painted with the surroundings that its pixels see.
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.engine.engine import Engine
-from pipeline.engine.job import factors, scales
+from pipeline.engine.job import factors
 from pipeline.engine.objective import Style
 from pipeline.engine.progress import Progress
 from pipeline.engine.tiles import Tile, grid, halo
@@ -29,10 +30,16 @@ from pipeline.networks.pyramid import Layer
 from pipeline.pictures.layers import widened
 from pipeline.pictures.resize import shrink
 
+#: Long side of the coarsest size in pixels, at least; bold styles begin at up to a quarter of it.
+COARSEST = 448
 #: A style picture is not made smaller than this on its short side, in pixels.
 _SMALLEST_STYLE = 64
 # Share of the photograph's details that is left out of an enlarged picture at a strength of 1.
-_BOLDEST = 0.8
+_BOLDEST = 0.5
+# How many coarser sizes the boldest styles have, and how many sizes there may be.
+_BOLD_SIZES, _MOST_SIZES = 2, 8
+# Tiles begin at multiples of the largest squares that are laid out together, in pixels.
+_ALIGNED = networks.SQUARE * MULTIPLE
 # How far the decoder sees: two units on either side at each depth, and the last convolution.
 _DECODER_HALO = 2 * sum(divisor for _, divisor, _ in DEPTHS) + 2
 
@@ -51,10 +58,16 @@ class Wish:
     counted: Tensor
     covered: Tensor
 
-    @property
-    def strength(self) -> float:
-        """The part of the way to the style's features: all of it from a strength of 1/2 on."""
-        return min(1.0, 2 * self.style.strength)
+    def strength(self, coarser: int = 0) -> float:
+        """The part of the way to the style's features: all of it from a strength of 1/2 on.
+
+        Args:
+            coarser: of what size: 0 for `COARSEST` and larger ones, 1 for half of it, and so on.
+                Half of it counts from a strength of 1/2 on, fully at 3/4, a quarter from there on.
+        """
+        if coarser == 0:
+            return min(1.0, 2 * self.style.strength)
+        return min(1.0, max(0.0, 2 * (2 * self.style.strength - 1) - (coarser - 1)))
 
     @property
     def left_out(self) -> float:
@@ -156,22 +169,31 @@ def coarse_to_fine(
     size = content.shape[2:]
     painted: Tensor | None = None
     before = content
-    for factor in factors(size, scales(max(size))):
-        here, smaller = shrink(content, factor), [wish.at(factor) for wish in wishes]
+    usual = sum(max(size) >> n >= COARSEST for n in range(1, _MOST_SIZES)) + 1
+    for factor in factors(size, usual + _BOLD_SIZES):
+        coarser = max(0, factor.bit_length() - usual)
+        chosen = [wish for wish in wishes if wish.strength(coarser) > 0]
+        if not chosen:
+            continue
+        here, smaller = shrink(content, factor), [wish.at(factor) for wish in chosen]
         shown = here
         if painted is not None:
             kept = 1 - sum(wish.left_out * wish.covered for wish in smaller)
             shown = networks.enlarged(painted, before, here, kept)
-        painted = one_pass(shown, smaller, painter, tile).clamp(0, 1)
+        painted = one_pass(shown, smaller, painter, tile, coarser).clamp(0, 1)
         before = here
     assert painted is not None
     return painted
 
 
 def one_pass(
-    picture: Tensor, wishes: Sequence[Wish], painter: LoadedPainter, tile: int | None = None
+    picture: Tensor,
+    wishes: Sequence[Wish],
+    painter: LoadedPainter,
+    tile: int | None = None,
+    coarser: int = 0,
 ) -> Tensor:
-    """(1, 3, H, W), painted at one size; arguments as `coarse_to_fine`."""
+    """(1, 3, H, W), painted at one size; arguments as `coarse_to_fine` and `Wish.strength`."""
     height, width = picture.shape[2:]
     picture = networks.padded(picture)
     counted, covered = (
@@ -179,8 +201,9 @@ def one_pass(
         for masks in ([w.counted for w in wishes], [w.covered for w in wishes])
     )
     network, encoder = painter.network, painter.encoder
-    margin = -(-(halo(encoder.windows(DEPTHS[0][0])) + _DECODER_HALO) // MULTIPLE) * MULTIPLE
-    tiles = grid(picture.shape[2], picture.shape[3], tile, MULTIPLE, margin)
+    around = halo(encoder.windows(DEPTHS[0][0])) + _DECODER_HALO + _ALIGNED
+    margin = -(-around // _ALIGNED) * _ALIGNED
+    tiles = grid(picture.shape[2], picture.shape[3], tile, _ALIGNED, margin)
 
     def seen(part: Tile) -> dict[Layer, Tensor]:
         return network.projected(encoder, part.seen.cut(picture))
@@ -191,7 +214,7 @@ def one_pass(
     regions = []
     for number, wish in enumerate(wishes):
         own = [one[number] for one in sums]
-        regions.append(_painted(wish, own, painter))
+        regions.append(_painted(wish, own, painter, wish.strength(coarser)))
     result = torch.empty_like(picture)
     for part in tiles:
         masks = [networks.depth_masks(part.seen.cut(mask)) for mask in covered]
@@ -219,7 +242,9 @@ def region_moments(
     return found
 
 
-def _painted(wish: Wish, sums: Sequence[dict[Layer, Moments]], painter: LoadedPainter) -> Painted:
+def _painted(
+    wish: Wish, sums: Sequence[dict[Layer, Moments]], painter: LoadedPainter, strength: float
+) -> Painted:
     """A wish with its maps; its masks are those of no tile yet."""
     picture, mask = networks.padded(wish.style.picture), wish.style.mask
     inside = None
@@ -231,5 +256,5 @@ def _painted(wish: Wish, sums: Sequence[dict[Layer, Moments]], painter: LoadedPa
     for layer in features:
         own = sum((one[layer] for one in sums[1:]), sums[0][layer])
         part = None if inside is None or not inside[layer].any() else inside[layer]
-        maps[layer] = networks.transport(own, Moments.of(features[layer], part), wish.strength)
-    return Painted({}, maps, features, wish.strength, inside)
+        maps[layer] = networks.transport(own, Moments.of(features[layer], part), strength)
+    return Painted({}, maps, features, strength, inside)

@@ -45,6 +45,14 @@ _SMALLEST = 32
 #: How many depths, from coarse to fine, are compared for themselves; the finer ones follow the last
 #: of them, in blocks.
 COMPARED = 2
+#: Side of the squares of units that follow the one in their middle (`coherent`); tiles begin at
+#: multiples of it.
+SQUARE = 8
+# Of how many kinds units of a style are, of which neighbours take one in turn, and what one gives
+# up for that of its sum of four cosines.
+_KINDS, _VARIETY = 4, 0.5
+# And for its square.
+_CONCESSION = 0.6
 #: Units of a style picture that are compared, at most.
 _MOST_KEYS = 4096
 #: Channels of the decoder behind each depth.
@@ -194,9 +202,89 @@ def places(
         allowed = allowed[inside.flatten() > 0]
     allowed = allowed[:: -(-len(allowed) // _MOST_KEYS)]
     rows, columns = directions(queries, keys)
-    wanted, given = rows.T, columns[:, allowed]  # (M, D), (D, M')
-    best = [(part @ given).argmax(1) for part in torch.split(wanted, 4096)]
-    return allowed[torch.cat(best)]
+    size = queries[-1].shape[2:]
+    found = allowed[nearest(rows, columns[:, allowed], size)]
+    usable = torch.zeros(columns.shape[1], dtype=torch.bool, device=found.device)
+    usable[allowed] = True
+    return coherent(found, rows, columns, size, keys[-1].shape[2:], usable)
+
+
+def nearest(rows: Tensor, columns: Tensor, size: Sequence[int], most: int | None = 4096) -> Tensor:
+    """The unit that resembles each unit most, or one of the others that do so all but as much.
+
+    Neighbours that are all alike would all be given the same texture, which shows as a grid: in
+    turn they take the best of every fourth unit, where it is worse by `_VARIETY` at most.
+
+    Args:
+        rows, columns: (D, H * W) and (D, M'), as `directions`.
+        size: H, W.
+        most: units that are compared at once; None: all.
+
+    Returns:
+        (H * W,) numbers of columns.
+    """
+    kinds = _KINDS if columns.shape[1] >= _KINDS else 1
+    columns = columns[:, : columns.shape[1] // kinds * kinds]
+    down, across = (torch.arange(length, device=rows.device) % SQUARE for length in size)
+    turns = ((3 * down[:, None] + 5 * across) % kinds).flatten()
+    parts = [(rows.T, turns)]
+    if most is not None:
+        parts = [*zip(torch.split(rows.T, most), torch.split(turns, most), strict=True)]
+    found = []
+    for wanted, turn in parts:
+        scores = (wanted @ columns).reshape(wanted.shape[0], -1, kinds)
+        best, which = scores.max(1)  # (M, kinds)
+        chosen, first = best.gather(1, turn[:, None])[:, 0], best.argmax(1)
+        kind = torch.where(chosen > best.amax(1) - _VARIETY, turn, first)
+        found.append(which.gather(1, kind[:, None])[:, 0] * kinds + kind)
+    return torch.cat(found)
+
+
+def coherent(
+    where: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    size: Sequence[int],
+    other: Sequence[int],
+    usable: Tensor | None = None,
+) -> Tensor:
+    """Places of which neighbours are neighbours in the style picture, where that costs little.
+
+    By itself each unit of a flat part finds the same place, and its texture repeats as a grid. In
+    squares of `SQUARE` units all follow the one in the middle (in the spirit of Ashikhmin 2001,
+    Synthesizing Natural Textures), unless they resemble the place that they come to by more than
+    `_CONCESSION` less than their own.
+
+    Args:
+        where: (H * W,), as `places`.
+        rows, columns: (D, H * W) and (D, H' * W'), as `directions`.
+        size, other: H, W and H', W'.
+        usable: (H' * W',), whether a place may be used; None: all may.
+    """
+    (height, width), (tall, wide) = size, other
+    across = torch.arange(width, device=where.device)
+    down = torch.arange(height, device=where.device)
+    middle = [
+        (numbers // SQUARE * SQUARE + SQUARE // 2).clamp_max(length - 1)
+        for numbers, length in ((down, height), (across, width))
+    ]
+    anchors = (middle[0][:, None] * width + middle[1]).flatten()
+    place = where[anchors]
+    above = place // wide
+    row = above + (down - middle[0])[:, None].expand(height, width).flatten()
+    # Not a remainder: ONNX has none by a size that is not known yet.
+    column = place - above * wide + (across - middle[1])[None].expand(height, width).flatten()
+    # Beyond the style picture's border it goes back.
+    row, column = (
+        (length - 1 - (length - 1 - numbers.abs()).abs()).clamp_min(0)
+        for numbers, length in ((row, tall), (column, wide))
+    )
+    proposed = row * wide + column
+    own, others = ((rows * columns[:, numbers]).sum(0) for numbers in (where, proposed))
+    accepted = others > own - _CONCESSION
+    if usable is not None:
+        accepted = accepted & usable[proposed]
+    return torch.where(accepted, proposed, where)
 
 
 def laid_out(features: Tensor, where: Tensor, height: int, width: int, block: int) -> Tensor:

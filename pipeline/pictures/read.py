@@ -16,6 +16,8 @@ from torch import Tensor
 
 from pipeline import gallery
 from pipeline.errors import UserError, did_you_mean, nearest
+from pipeline.networks.feedforward import SUFFIX
+from pipeline.networks.feedforward import style_picture as style_picture_of
 from pipeline.paths import exists, located
 from pipeline.pictures.resize import fitted_size
 from pipeline.pictures.strips import strips
@@ -155,7 +157,9 @@ def open_style(
         return _from_memory(in_memory[source], source, colours=True)
     if source in SAMPLES and not exists(folder / source):
         return _sample(source)
-    return open_picture(find_style(source, folder, what))
+    path = find_style(source, folder, what)
+    # Of a network for one style: the file shows it.
+    return style_picture_of(path) if path.suffix == SUFFIX else open_picture(path)
 
 
 def pixel_box(crop: Shape, size: tuple[int, int], source: str) -> tuple[int, int, int, int]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,7 +19,7 @@ def export(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str])
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
-        key: tensor.detach().cpu().to(torch.float16).contiguous()
+        key: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for key, tensor in state.items()
         if not key.endswith("num_batches_tracked")
     }

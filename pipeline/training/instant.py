@@ -13,11 +13,9 @@ identity.)
 import copy
 import datetime
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import hydra
 import numpy as np
@@ -45,6 +43,7 @@ from pipeline.training.average import follow
 from pipeline.training.command import carry_out
 from pipeline.training.encoder import split
 from pipeline.training.export import export
+from pipeline.training.report import Report
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +56,7 @@ _TWO, _LESS, _PHOTOGRAPH = 0.5, 0.3, 0.08
 _COARSE = 0.3
 #: Weight of the mean squared difference of pixels, where a picture should come back as it is.
 _RECONSTRUCTION = 20.0
+_TERMS = ("loss", "content", "style", "variation")
 #: The largest norm of a step's gradient.
 _STEEPEST = 1.0
 #: Side of a preview's pictures in pixels.
@@ -83,6 +83,8 @@ class Settings:
     average: float = 0.998
     # Folder for pictures painted on the way; null paints none.
     previews: str | None = None
+    # Folder of TensorBoard's curves.
+    curves: str | None = None
     seed: int = 0
     device: str = "auto"
 
@@ -265,28 +267,18 @@ def train(
     done = 0
     if settings.resume:
         done = _restore(checkpoint, painter, average, optimizer, schedule, draws)
-    begun, running, every = time.monotonic(), np.zeros(5), max(1, settings.steps // 200)
+    report = Report(settings.steps, done, curves=settings.curves)
     for step in range(done + 1, settings.steps + 1):
         first = step <= settings.reconstruction
         stage = (step - 1) * len(settings.crops) // settings.steps
         side = settings.crops[stage] // instant.MULTIPLE * instant.MULTIPLE
         tasks = [draw(draws, side, first, tones) for _ in range(settings.batch)]
         optimizer.zero_grad(set_to_none=True)
-        running += backward(painter, encoder, engine, tasks, device) / every
+        report.step(step, backward(painter, encoder, engine, tasks, device))
         torch.nn.utils.clip_grad_norm_(painter.parameters(), _STEEPEST)
         optimizer.step()
         schedule.step()
         follow(average, painter, min(settings.average, step / (step + 10)))
-        if step % every == 0:
-            log.info(
-                "step %d of %d, %.0f s, difference %.5f, loss %.3f: content %.3f, style %.3f, "
-                "variation %.3f",
-                step,
-                settings.steps,
-                time.monotonic() - begun,
-                *running,
-            )
-            running[:] = 0
         if step % max(1, settings.steps // 100) == 0:
             _save(checkpoint, step, painter, average, optimizer, schedule, draws)
             if settings.previews is not None and kept:
@@ -300,32 +292,32 @@ def backward(
     engine: Engine,
     tasks: Sequence[Task],
     device: torch.device,
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+) -> dict[str, float]:
     """Add the gradient of a step's mean loss to the painter's weights.
 
     Of a picture to be styled it is that of the logarithm of the engine's loss, so that no pair of
     pictures outweighs the others.
 
     Returns:
-        Mean squared difference of the pictures that should come back, and total, content, style
-        and variation of the others' losses; 0 where there are none.
+        ``difference``, the mean squared one of pictures that should come back, and the means of the
+        others' losses, ``loss``, ``content``, ``style`` and ``variation``; 0 where there are none.
     """
     tasks = [_on(task, device) for task in tasks]
     shown = [painted(painter, encoder, task) for task in tasks]
     plain = [number for number, task in enumerate(tasks) if task.strength == 0]
     styled = [number for number, task in enumerate(tasks) if task.strength > 0]
-    found, ends, gradients = np.zeros(5), [], []
+    found, ends, gradients = dict.fromkeys(("difference", *_TERMS), 0.0), [], []
     for number in plain:
         difference = F.mse_loss(shown[number], tasks[number].content)
         ends.append(difference)
         gradients.append(torch.full_like(difference, _RECONSTRUCTION / len(tasks)))
-        found[0] += float(difference.detach()) / len(plain)
+        found["difference"] += float(difference.detach()) / len(plain)
     if styled:
         together = torch.cat([shown[number] for number in styled])
         terms, gradient = engine.evaluate([tasks[number].job for number in styled], together)
         ends.append(together)
         gradients.append(gradient / terms[:, :1, None, None] / len(tasks))
-        found[1:] = terms.mean(0).double().cpu().numpy()
+        found |= zip(_TERMS, terms.mean(0).double().cpu().tolist(), strict=True)
     torch.autograd.backward(ends, gradients)
     return found
 

@@ -167,7 +167,7 @@ def test_help_names_every_choice_and_every_key(tmp_path: Path) -> None:
         (["color=stlye"], r"color=stlye is not one of style, luminance, .*; did you mean style\?$"),
         (
             ["method.name=x"],
-            r"x is not one of stitch, composite, guided, instant, global$",
+            r"x is not one of stitch, composite, guided, instant, feedforward, global$",
         ),
         (["optimizer.scales=full"], r"scales=full is neither auto nor a whole number from 1 to 8"),
         (["budget=99"], r"budget=99 is outside 4096 to 1e\+07$"),

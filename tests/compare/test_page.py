@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from pipeline.compare.columns import compare
-from pipeline.compare.page import plot_curves, save_page
+from pipeline.compare.page import plot_curves, plot_quality, save_page
 from pipeline.compare.runs import Point, Run, find_runs
 from tests.compare.conftest import MakeRun, fail
 
@@ -78,3 +78,20 @@ def test_only_differing_settings_are_shown(make_run: MakeRun, tmp_path: Path) ->
     page = (tmp_path / "report.html").read_text()
     assert "<dt>method</dt><dd>composite</dd>" in page
     assert "feather" not in page
+
+
+def test_quality_by_seconds() -> None:
+    runs = [run(str(number), []) for number in range(4)]
+    rows: list[dict[str, object]] = [
+        {"seconds": 1.0, "style_distance.a": 0.1, "style_distance.b": 0.3, "seconds.paint": 9.0},
+        {"seconds": 100.0, "style_distance.a": 0.02},
+        # Without one of the figures, or with none that a logarithm takes, there is no dot.
+        {"seconds": 3.0},
+        {"seconds": 0.0, "style_distance.a": 0.1},
+    ]
+    plot = plot_quality(runs, rows)
+    assert plot is not None
+    # A tenth and more of either axis is room: six parts of 112 on each side.
+    assert plot.paths == [(0, "0", "M5.36 5.36h0"), (1, "1", "M94.64 94.64h0")]
+    assert [label for _, label in plot.across] == ["1", "10", "100"]
+    assert plot_quality(runs[:1], rows[:1]) is None

@@ -173,12 +173,14 @@ def test_every_entry_of_a_list_is_checked() -> None:
     assert str(caught.value) == (
         "snapshots=0 is outside 1 to 100000; segmenter.sizes=63 is outside 64 to 4096; "
         "encoder.levels=7 is outside 1 to 6; "
-        "snapshots=201 is after the last of optimizer.iterations=200; "
+        "snapshots=201 is after the last of optimizer.iterations=100; "
         "encoder.style_layers is empty; name a layer or leave it null"
     )
 
 
 def test_instant_makes_no_optimisation() -> None:
+    feedforward = Settings(method=MethodSettings(MethodName.feedforward))
+    assert feedforward.init == "content"
     instant = MethodSettings(MethodName.instant)
     Settings(method=instant)
     with pytest.raises(UserError) as caught:

@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.engine.engine import Descent, Engine
 from pipeline.engine.objective import Objective, Style
 from pipeline.methods import Region, Scene, Stylized
-from pipeline.methods.instant import coarse_to_fine, instant, one_pass, wishes_of
+from pipeline.methods.instant import Wish, coarse_to_fine, instant, one_pass, wishes_of
 from pipeline.networks import instant as networks
 from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.pictures.layers import widened
@@ -62,9 +62,9 @@ def test_regions_are_painted_at_once_and_nothing_else_changes(
 
 
 def test_a_picture_by_tiles_is_the_whole_one(painter: networks.LoadedPainter) -> None:
-    content, style = smooth(560, 720, 3), Style(smooth(200, 150, 4))
-    mask = torch.zeros(1, 1, 560, 720)
-    mask[..., 40:500, 100:700] = 1
+    content, style = smooth(640, 1400, 3), Style(smooth(200, 150, 4))
+    mask = torch.zeros(1, 1, 640, 1400)
+    mask[..., 40:600, 100:1300] = 1
     wishes = wishes_of(scene_of(content, {"a": mask}, {"a": [style]}), [mask])
     with torch.inference_mode():
         whole = one_pass(content, wishes, painter)
@@ -78,11 +78,11 @@ def test_a_picture_by_tiles_is_the_whole_one(painter: networks.LoadedPainter) ->
 def test_without_their_surroundings_tiles_would_show(
     painter: networks.LoadedPainter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, style = smooth(560, 720, 3), Style(smooth(200, 150, 4))
-    mask = torch.ones(1, 1, 560, 720)
+    content, style = smooth(640, 1400, 3), Style(smooth(200, 150, 4))
+    mask = torch.ones(1, 1, 640, 1400)
     wishes = wishes_of(scene_of(content, {"a": mask}, {"a": [style]}), [mask])
     monkeypatch.setattr("pipeline.methods.instant.halo", lambda windows: 0)
-    monkeypatch.setattr("pipeline.methods.instant._DECODER_HALO", 0)
+    monkeypatch.setattr("pipeline.methods.instant._DECODER_HALO", -128)
     with torch.inference_mode():
         whole = one_pass(content, wishes, painter)
         tiles = one_pass(content, wishes, painter, tile=256)
@@ -174,10 +174,42 @@ def test_a_bold_style_leaves_details_out(painter: networks.LoadedPainter) -> Non
     content, mask = torch.rand(1, 3, 256, 256), torch.ones(1, 1, 256, 256)
     scene = scene_of(content, {"a": mask}, {"a": [Style(smooth(128, 128, 12))]})
     (usual,) = wishes_of(scene, [mask])
-    assert (usual.strength, usual.left_out) == (1, 0)
+    assert usual.left_out == 0
     bold = dataclasses.replace(usual, style=dataclasses.replace(usual.style, strength=1.0))
-    assert bold.left_out == pytest.approx(0.8)
+    assert bold.left_out == pytest.approx(0.5)
     with torch.inference_mode():
         found = [coarse_to_fine(content, [one], painter, None) for one in (usual, bold)]
     # The noise of the photograph is a detail.
     assert found[1].diff().abs().mean() < found[0].diff().abs().mean()
+
+
+def test_bold_styles_begin_at_coarser_sizes(
+    painter: networks.LoadedPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, list[float]]] = []
+
+    def pass_by(
+        picture: Tensor, wishes: list[Wish], painter: object, tile: object, coarser: int
+    ) -> Tensor:
+        shown.append((picture.shape[3], [round(w.strength(coarser), 3) for w in wishes]))
+        return picture
+
+    monkeypatch.setattr("pipeline.methods.instant.one_pass", pass_by)
+    content = torch.rand(1, 3, 400, 1000)
+    masks = torch.zeros(2, 1, 1, 400, 1000)
+    masks[0, ..., :500], masks[1, ..., 500:] = 1, 1
+    pictures = torch.rand(2, 1, 3, 64, 64)
+
+    def sizes(*strengths: float) -> list[tuple[int, list[float]]]:
+        shown.clear()
+        wishes = [
+            Wish(Style(picture, strength=strength), mask, mask)
+            for picture, mask, strength in zip(pictures, masks, strengths, strict=False)
+        ]
+        coarse_to_fine(content, wishes, painter, None)
+        return [*shown]
+
+    assert sizes(0.5) == [(500, [1]), (1000, [1])]
+    assert sizes(0.2) == [(500, [0.4]), (1000, [0.4])]
+    assert sizes(0.6, 0.5) == [(250, [0.4]), (500, [1, 1]), (1000, [1, 1])]
+    assert sizes(0.9) == [(125, [0.6]), (250, [1]), (500, [1]), (1000, [1])]

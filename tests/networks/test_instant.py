@@ -157,6 +157,44 @@ def test_every_layer_counts_alike() -> None:
     assert instant.places(wanted, [one, other]).tolist() == [2]
 
 
+def test_units_that_are_all_but_alike_take_turns() -> None:
+    # Two kinds of style units: those of even numbers resemble a little more.
+    angles = torch.tensor([0.0, 0.2] * 4)
+    columns = torch.stack([angles.cos(), angles.sin()])
+    rows = torch.tensor([[1.0], [0.0]]).expand(2, 12)
+    found = instant.nearest(rows, columns, (3, 4))
+    kinds = (3 * torch.arange(3)[:, None] + 5 * torch.arange(4)) % 4
+    assert torch.equal(found % 4, kinds.flatten())
+    # Where one is far better, all take it.
+    columns[:, 1:] *= 0.1
+    assert instant.nearest(rows, columns, (3, 4)).tolist() == [0] * 12
+
+
+def test_neighbours_follow_the_middle_of_their_square() -> None:
+    side = instant.SQUARE
+    rows, columns = torch.ones(1, side * side), torch.ones(1, 100)
+    # All have found one place of a style of ten by ten units.
+    where = torch.full((side * side,), 55)
+    found = instant.coherent(where, rows, columns, (side, side), (10, 10)).view(side, side)
+    middle = side // 2
+    assert int(found[middle, middle]) == 55
+    assert int(found[middle, middle + 1]) == 56
+    assert int(found[middle - 2, middle]) == 35
+    assert int(found[0, 0]) == 11
+    # Whoever would lose by it stays, and so do those who would come to what may not be used.
+    columns[0, 56] = 0.1
+    usable = torch.ones(100, dtype=torch.bool)
+    usable[35] = False
+    found = instant.coherent(where, rows, columns, (side, side), (10, 10), usable)
+    found = found.view(side, side)
+    assert int(found[middle, middle + 1]) == 55
+    assert int(found[middle - 2, middle]) == 55
+    # At the style's border they go back.
+    corner = torch.zeros(side * side, dtype=torch.long)
+    found = instant.coherent(corner, rows, torch.ones(1, 100), (side, side), (10, 10))
+    assert int(found.view(side, side)[middle - 2, middle - 1]) == 21
+
+
 def test_what_is_compared_at_a_depth() -> None:
     features = {
         layer: torch.rand(1, channels, 32 // divisor, 48 // divisor)
