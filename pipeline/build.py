@@ -47,7 +47,7 @@ from pipeline.runtime.cache import Store, digest
 _targets = Store(512 * 2**20)
 _segmentations = Store(128 * 2**20)
 
-# The instant painter's tiles, in pixels a side: one takes about 2 GiB.
+# The instant painter's tiles, in pixels a side: with its surroundings one takes about 3 GiB.
 _TILE = 1024
 
 #: Where the optimisation may start without a picture.

@@ -32,8 +32,9 @@ from pipeline.pictures.resize import shrink
 
 #: Long side of the coarsest size in pixels, at least; bold styles begin at up to a quarter of it.
 COARSEST = 448
-#: A style picture is not made smaller than this on its short side, in pixels.
-_SMALLEST_STYLE = 64
+# A style picture is not made smaller than this on its short side, in pixels, and never larger on
+# its long one: its features are held as a whole, a GiB of them.
+_SMALLEST_STYLE, _LARGEST_STYLE = 64, 2048
 # Share of the photograph's details that is left out of an enlarged picture at a strength of 1.
 _BOLDEST = 0.5
 # How many coarser sizes the boldest styles have, and how many sizes there may be.
@@ -91,6 +92,7 @@ class Wish:
         fitting = factor
         while fitting > 1 and min(picture.shape[2:]) // fitting < _SMALLEST_STYLE:
             fitting //= 2
+        fitting = max(fitting, -(-max(picture.shape[2:]) // _LARGEST_STYLE))
         smaller = dataclasses.replace(
             self.style,
             picture=shrink(picture, fitting),

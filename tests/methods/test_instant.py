@@ -170,6 +170,21 @@ def test_small_pictures_and_styles(engine: Engine, painter: networks.LoadedPaint
         assert bool(done.pictures["a"].isfinite().all())
 
 
+def test_styles_are_held_within_bounds() -> None:
+    mask = torch.ones(1, 1, 32, 32)
+
+    def sides(height: int, width: int, factor: int) -> tuple[int, ...]:
+        style = Style(torch.zeros(1, 3, height, width), torch.ones(1, 1, height, width))
+        smaller = Wish(style, mask, mask).at(factor).style
+        assert smaller.mask is not None
+        assert smaller.mask.shape[2:] == smaller.picture.shape[2:]
+        return tuple(smaller.picture.shape[2:])
+
+    assert sides(400, 300, 2) == (200, 150)
+    assert sides(100, 300, 4) == (100, 300)
+    assert sides(30, 5000, 1) == (16, 1667)
+
+
 def test_a_bold_style_leaves_details_out(painter: networks.LoadedPainter) -> None:
     content, mask = torch.rand(1, 3, 256, 256), torch.ones(1, 1, 256, 256)
     scene = scene_of(content, {"a": mask}, {"a": [Style(smooth(128, 128, 12))]})
