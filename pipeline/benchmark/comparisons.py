@@ -10,6 +10,7 @@ from pipeline.benchmark.busy import busy
 from pipeline.benchmark.compiled import compiled
 from pipeline.benchmark.locality import composite, guided
 from pipeline.benchmark.memory import memory, memory_low
+from pipeline.benchmark.one_pass import one_pass
 from pipeline.benchmark.quality import closeness, time_to_loss
 from pipeline.benchmark.report import Comparison
 from pipeline.benchmark.speed import (
@@ -38,6 +39,7 @@ COMPARISONS: dict[str, Callable[[Bench], list[Comparison]]] = {
     "memory": memory,
     "memory-low": memory_low,
     "compile": compiled,
+    "one-pass": one_pass,
     "start": start,
     "busy": busy,
 }

