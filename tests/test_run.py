@@ -139,7 +139,7 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
     assert set(summary["seconds"]) == {"read", "segment", "mask", "stylize", "blend", "write"}
     assert summary["overrides"] == ["+styles.person=scream.jpg"]
     with (folder / "losses.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == summary["iterations"] == 200
+        assert len(list(csv.DictReader(file))) == summary["iterations"] == 100
 
 
 @pytest.mark.slow
