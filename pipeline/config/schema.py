@@ -35,6 +35,8 @@ Memory = StrEnum("Memory", ["normal", "low"])
 MethodName = StrEnum(
     "MethodName", ["stitch", "composite", "guided", "instant", "feedforward", "global"]
 )
+#: Methods that make no optimisation.
+ONE_PASS = (MethodName.instant, MethodName.feedforward)
 OptimizerName = StrEnum("OptimizerName", ["lbfgs", "adam"])
 Padding = StrEnum("Padding", ["replicate", "zeros", "reflect"])
 Pooling = StrEnum("Pooling", ["max", "average"])
@@ -297,7 +299,7 @@ def _problems_between(settings: Settings) -> Iterator[str]:
             f"loss.style={settings.loss.style} is not for the formulas of loss=gatys; "
             "use loss=balanced or loss.style=gram"
         )
-    if settings.method.name in (MethodName.instant, MethodName.feedforward):
+    if settings.method.name in ONE_PASS:
         yield from _problems_of_one_pass(settings)
     yield from _problems_of_regions_and_styles(settings)
 

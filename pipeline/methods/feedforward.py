@@ -37,14 +37,13 @@ def feedforward(
     for region in scene.regions:
         start = time.monotonic()
         box = scene.only(region).box(margin)
-        shown = scene.content
-        content = box.cut(shown)
+        content = box.cut(scene.content)
         weights = sum(style.weight for style in region.styles)
         painted = torch.zeros_like(content)
         for style, image in zip(region.styles, region.images, strict=True):
             found = one_pass(content, networks[image], min(1.0, 2 * style.strength))
             painted += (style.weight / weights) * found
-        pictures[region.name] = box.put(painted, shown)
+        pictures[region.name] = box.put(painted, scene.content)
         seconds[region.name] = time.monotonic() - start
     return Stylized(pictures, [], seconds)
 

@@ -37,8 +37,8 @@ COARSEST = 448
 _SMALLEST_STYLE, _LARGEST_STYLE = 64, 2048
 # Share of the photograph's details that is left out of an enlarged picture at a strength of 1.
 _BOLDEST = 0.5
-# How many coarser sizes the boldest styles have, and how many sizes there may be.
-_BOLD_SIZES, _MOST_SIZES = 2, 8
+# How many coarser sizes the boldest styles have.
+_BOLD_SIZES = 2
 # Tiles begin at multiples of the largest squares that are laid out together, in pixels.
 _ALIGNED = networks.SQUARE * MULTIPLE
 # How far the decoder sees: two units on either side at each depth, and the last convolution.
@@ -171,7 +171,7 @@ def coarse_to_fine(
     size = content.shape[2:]
     painted: Tensor | None = None
     before = content
-    usual = sum(max(size) >> n >= COARSEST for n in range(1, _MOST_SIZES)) + 1
+    usual = max(1, (max(size) // COARSEST).bit_length())
     for factor in factors(size, usual + _BOLD_SIZES):
         coarser = max(0, factor.bit_length() - usual)
         chosen = [wish for wish in wishes if wish.strength(coarser) > 0]
@@ -213,18 +213,14 @@ def one_pass(
     # Of one tile the features are kept; of several they are computed twice.
     only = seen(tiles[0]) if len(tiles) == 1 else None
     sums = [region_moments(only or seen(part), part, counted) for part in tiles]
-    regions = []
-    for number, wish in enumerate(wishes):
-        own = [one[number] for one in sums]
-        regions.append(_painted(wish, own, painter, wish.strength(coarser)))
+    regions = [
+        _painted(wish, [one[number] for one in sums], painter, wish.strength(coarser))
+        for number, wish in enumerate(wishes)
+    ]
     result = torch.empty_like(picture)
     for part in tiles:
         masks = [networks.depth_masks(part.seen.cut(mask)) for mask in covered]
-        placed = [
-            dataclasses.replace(region, masks=mask)
-            for region, mask in zip(regions, masks, strict=True)
-        ]
-        shown = network(*networks.mixed(only or seen(part), placed))
+        shown = network(*networks.mixed(only or seen(part), regions, masks))
         core = part.local(part.core, 1).cut(shown)
         result[..., part.core.top : part.core.bottom, part.core.left : part.core.right] = core
     return result[..., :height, :width]
@@ -247,16 +243,13 @@ def region_moments(
 def _painted(
     wish: Wish, sums: Sequence[dict[Layer, Moments]], painter: LoadedPainter, strength: float
 ) -> Painted:
-    """A wish with its maps; its masks are those of no tile yet."""
+    """A wish, with the moments that each tile has found in its region."""
     picture, mask = networks.padded(wish.style.picture), wish.style.mask
-    inside = None
-    if mask is not None:
-        shares = networks.depth_masks(networks.padded(mask))
-        inside = {layer: (share > 0.5).to(share) for layer, share in shares.items()}
+    shares = {} if mask is None else networks.depth_masks(networks.padded(mask))
+    inside = {layer: (share > 0.5).to(share) for layer, share in shares.items()}
+    # A region too small to have a unit of its own is no region.
+    inside = {layer: units for layer, units in inside.items() if bool(units.any())}
     features = painter.network.projected(painter.encoder, picture)
-    maps = {}
-    for layer in features:
-        own = sum((one[layer] for one in sums[1:]), sums[0][layer])
-        part = None if inside is None or not inside[layer].any() else inside[layer]
-        maps[layer] = networks.transport(own, Moments.of(features[layer], part), strength)
-    return Painted({}, maps, features, strength, inside)
+    own = {layer: sum((one[layer] for one in sums[1:]), sums[0][layer]) for layer in features}
+    maps = networks.transports(own, networks.moments(features, inside), strength)
+    return Painted(maps, features, strength, inside)

@@ -118,10 +118,7 @@ def load(file: Path, device: torch.device) -> LoadedFeedForward:
     state.pop(STYLE, None)
     first = state.get("down.0.0.weight")
     network = FeedForward(WIDTH if first is None else len(first))
-    try:
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-    except (RuntimeError, ValueError):
-        raise UserError(f"{file} does not hold a feed-forward network; name another file") from None
+    weights.fill(network, state, file, "a feed-forward network")
     network.eval().requires_grad_(False).to(device)
     return LoadedFeedForward(network, source)
 

@@ -10,23 +10,27 @@ Transformer). A decoder paints the picture from both. Nothing is trained for a s
 It paints from coarse to fine: a small picture first, which gives the next larger one its strokes,
 and takes from the photograph the details that it could not hold (`enlarged`).
 
-Shapes: B batch, N channels, H W height and width of a layer, d channels of a projection, U units of
-the depth that is compared.
+Shapes: B batch, N channels, H W height and width of a layer, d channels of a projection.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
 from pipeline.networks import encoders, weights
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
 from pipeline.pictures.transport import transport_map
+
+#: Finds the map between two covariances within bounds of its gains, as `transport_map`.
+Between = Callable[[Tensor, Tensor, float, float], Tensor]
+#: Finds places in a style picture, as `places`.
+Search = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | None], Tensor]
 
 #: Which features are carried, each with its divisor of the picture's sides and its projection's
 #: channels, from coarse to fine. The deeper ones are read on the picture at half its size: strokes
@@ -132,17 +136,47 @@ class Map:
         return F.conv2d(features, weight, self.offset.to(features.dtype))
 
 
-def transport(content: Moments, style: Moments, strength: float = 1.0) -> Map:
+def moments(
+    features: Mapping[Layer, Tensor], masks: Mapping[Layer, Tensor] = MappingProxyType({})
+) -> dict[Layer, Moments]:
+    """Of each depth.
+
+    Args:
+        features: (1, d, H_l, W_l) a depth.
+        masks: (1, 1, H_l, W_l) a depth, as `Moments.of`; all counts where there is none.
+    """
+    return {layer: Moments.of(own, masks.get(layer)) for layer, own in features.items()}
+
+
+def transport(
+    content: Moments,
+    style: Moments,
+    strength: float | Tensor = 1.0,
+    between: Between = transport_map,
+) -> Map:
     """The optimal transport map between Gaussians (`transport_map`), for a part of the way.
 
     Args:
         content, style: of the region and of its style.
         strength: the part of the way, 0 for none of it, 1 for all (McCann's interpolation).
+        between: finds the map.
     """
-    whole = transport_map(content.covariance, style.covariance, 0.0, LARGEST_GAIN)
+    whole = between(content.covariance, style.covariance, 0.0, LARGEST_GAIN)
     slope = strength * whole + (1 - strength) * torch.eye(len(whole)).to(whole)
     there = torch.lerp(content.mean, style.mean, strength)
     return Map(slope, there - slope @ content.mean)
+
+
+def transports(
+    content: Mapping[Layer, Moments],
+    style: Mapping[Layer, Moments],
+    strength: float | Tensor = 1.0,
+    between: Between = transport_map,
+) -> dict[Layer, Map]:
+    """The map of each depth; arguments as `transport`."""
+    return {
+        layer: transport(own, style[layer], strength, between) for layer, own in content.items()
+    }
 
 
 def compared(features: Mapping[Layer, Tensor], number: int) -> list[Tensor]:
@@ -184,6 +218,7 @@ def directions(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> tuple[Tenso
     return found[0], found[1]
 
 
+@torch.no_grad()
 def places(
     queries: Sequence[Tensor], keys: Sequence[Tensor], inside: Tensor | None = None
 ) -> Tensor:
@@ -323,20 +358,22 @@ def laid_out(features: Tensor, where: Tensor, height: int, width: int, block: in
 def swapped(
     carried: Mapping[Layer, Tensor],
     style: Mapping[Layer, Tensor],
-    inside: Mapping[Layer, Tensor] | None = None,
+    inside: Mapping[Layer, Tensor] = MappingProxyType({}),
+    search: Search = places,
 ) -> dict[Layer, Tensor]:
     """The style picture's own features at each depth, where they resemble the carried ones most.
 
     Args:
         carried: a region's features under its map, (1, d, H_l, W_l) a depth.
         style: the style picture's, (1, d, H'_l, W'_l).
-        inside: the style's region, (1, 1, H'_l, W'_l) a depth; None: all of the picture.
+        inside: the style's region, (1, 1, H'_l, W'_l) a depth; all of it where there is none.
+        search: finds the places.
     """
     found: dict[Layer, Tensor] = {}
     for number, (layer, divisor, _) in enumerate(DEPTHS):
         if number < COMPARED:
-            part = None if inside is None else inside[layer]
-            where = places(compared(carried, number), compared(style, number), part)
+            queries, keys = compared(carried, number), compared(style, number)
+            where = search(queries, keys, inside.get(layer))
             last, size = divisor, carried[layer].shape[2:]
         found[layer] = laid_out(style[layer], where, size[0], size[1], last // divisor)
     return found
@@ -418,40 +455,42 @@ def depth_masks(mask: Tensor) -> dict[Layer, Tensor]:
 
 @dataclass(frozen=True)
 class Painted:
-    """A region and what is painted there.
+    """What is painted in a region.
 
     Attributes:
-        masks: (1, 1, H_l, W_l) a depth, in [0, 1].
         maps: of its features, a depth.
         style: the style picture's features, (1, d, H'_l, W'_l) a depth.
         strength: in [0, 1].
-        inside: the style's region, (1, 1, H'_l, W'_l) a depth; None: all of the picture.
+        inside: the style's region, (1, 1, H'_l, W'_l) a depth; all of it where there is none.
     """
 
-    masks: Mapping[Layer, Tensor]
     maps: Mapping[Layer, Map]
     style: Mapping[Layer, Tensor]
-    strength: float = 1.0
-    inside: Mapping[Layer, Tensor] | None = None
+    strength: float | Tensor = 1.0
+    inside: Mapping[Layer, Tensor] = field(default_factory=dict)
 
 
 def mixed(
-    features: Mapping[Layer, Tensor], regions: Sequence[Painted]
+    features: Mapping[Layer, Tensor],
+    regions: Sequence[Painted],
+    masks: Sequence[Mapping[Layer, Tensor]],
+    search: Search = places,
 ) -> tuple[dict[Layer, Tensor], dict[Layer, Tensor]]:
     """What the decoder is given: each region's carried features and its style's own, by the masks.
 
     Args:
         features: (1, d, H_l, W_l) a depth.
-        regions: where their masks add up to less than 1 features stay.
+        regions: what is painted in each.
+        masks: of each (1, 1, H_l, W_l) a depth, in [0, 1]; where they add up to less than 1
+            features stay.
+        search: as `swapped`.
     """
     carried, beside = dict(features), dict(features)
-    for region in regions:
+    for region, shares in zip(regions, masks, strict=True):
         under = {layer: region.maps[layer](own) for layer, own in features.items()}
-        with torch.no_grad():
-            plain = {layer: values.detach() for layer, values in under.items()}
-        own_style = swapped(plain, region.style, region.inside)
+        own_style = swapped(under, region.style, region.inside, search)
         for layer, own in features.items():
-            mask = region.masks[layer].to(own)
+            mask = shares[layer].to(own)
             carried[layer] = carried[layer] + mask * (under[layer] - own)
             there = region.strength * mask * (own_style[layer] - own)
             beside[layer] = beside[layer] + there
@@ -552,8 +591,4 @@ def fill(network: InstantPainter, file: Path) -> None:
     Raises:
         UserError: they cannot be read, or are another network's.
     """
-    state = weights.read_state_dict(file)
-    try:
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-    except (RuntimeError, ValueError):
-        raise UserError(f"{file} does not hold an instant painter; name another file") from None
+    weights.fill(network, weights.read_state_dict(file), file, "an instant painter")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import UserError
 
@@ -77,6 +77,24 @@ def read_state_dict(path: Path) -> StateDict:
         raise UserError(
             f"weights file {path} cannot be read: {reason}; name another or fetch it again"
         ) from None
+
+
+def fill(network: nn.Module, state: StateDict, file: Path, what: str) -> None:
+    """Fill a network with weights that may be of half precision.
+
+    Args:
+        network: in single precision.
+        state: what was read.
+        file: where from, for messages.
+        what: the network is, for messages, such as "an instant painter".
+
+    Raises:
+        UserError: they are another network's.
+    """
+    try:
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+    except (RuntimeError, ValueError):
+        raise UserError(f"{file} does not hold {what}; name another file") from None
 
 
 def _checked(loaded: object, path: Path) -> StateDict:

@@ -9,7 +9,6 @@ deeper ones. The learning rate falls to zero; a student taken from mid-schedule 
 speckles.
 """
 
-import datetime
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -390,7 +389,6 @@ def run(settings: Settings) -> None:
         features.state_dict(),
         output,
         {
-            "date": datetime.date.today().isoformat(),
             "seed": str(settings.seed),
             "steps": f"{settings.steps}, {settings.deep_steps}",
         },
@@ -403,7 +401,6 @@ def run(settings: Settings) -> None:
         (pictures.read_rgb(path) for path in validation),
     )
     log.info("R^2 on %d validation photographs: %s", len(validation), describe(figures))
-    log.info("%s, SHA-256 %s", output, weights.sha256(output))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/encoder")

@@ -7,7 +7,6 @@ it. Photographs get the style's tones first, as they do when they are painted.
 """
 
 import copy
-import datetime
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from pipeline.config.compose import CONF
 from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
-from pipeline.networks import encoders, weights
+from pipeline.networks import encoders
 from pipeline.networks.feedforward import WIDTH, FeedForward, load, with_style
 from pipeline.pictures import read
 from pipeline.pictures.read import array_to_tensor
@@ -122,15 +121,11 @@ def crops(
     settings: Settings, photos: Sequence[pictures.Array], style: Tensor, rng: np.random.Generator
 ) -> Tensor:
     """(B, 3, S, S) in [0, 1]: parts of photographs in the style's tones."""
-    side, found = settings.crop, []
-    for _ in range(settings.batch):
-        picture = photos[int(rng.integers(len(photos)))]
-        longest = min(picture.shape[:2])
-        least = min(longest, max(side, round(_LEAST * longest)))
-        length = round(np.exp(rng.uniform(np.log(least), np.log(longest))))
-        content = array_to_tensor(pictures.random_square(picture, length, side, rng)).to(style)
-        found.append(toned(content, style, settings.tones))
-    return torch.cat(found)
+    found = [
+        array_to_tensor(pictures.random_crop(photos, settings.crop, _LEAST, rng)).to(style)
+        for _ in range(settings.batch)
+    ]
+    return torch.cat([toned(content, style, settings.tones) for content in found])
 
 
 def toned(content: Tensor, style: Tensor, share: float) -> Tensor:
@@ -265,12 +260,10 @@ def run(settings: Settings) -> None:
         output,
         {
             "style": Path(settings.style).name,
-            "date": datetime.date.today().isoformat(),
             "seed": str(settings.seed),
             "steps": str(settings.steps),
         },
     )
-    log.info("%s, SHA-256 %s", output, weights.sha256(output))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/feedforward")

@@ -11,9 +11,8 @@ identity.)
 """
 
 import copy
-import datetime
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,8 +31,8 @@ from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
 from pipeline.errors import UserError
-from pipeline.networks import encoders, instant, weights
-from pipeline.networks.pyramid import Layer, PyramidEncoder
+from pipeline.networks import encoders, instant
+from pipeline.networks.pyramid import PyramidEncoder
 from pipeline.pictures.read import array_to_tensor
 from pipeline.pictures.tones import in_tones
 from pipeline.results.write import save_picture
@@ -108,12 +107,13 @@ class Draws:
 
     def content(self, side: int) -> Tensor:
         """(1, 3, side, side) in [0, 1], of a photograph."""
-        return self._crop(self.photos, side, 0.35)
+        return array_to_tensor(pictures.random_crop(self.photos, side, 0.35, self.rng))
 
     def style(self, side: int) -> Tensor:
         """(1, 3, side, side) in [0, 1], most often of a painting."""
         photograph = self.rng.random() < _PHOTOGRAPH
-        return self._crop(self.photos if photograph else self.paintings, side, 0.5)
+        pool = self.photos if photograph else self.paintings
+        return array_to_tensor(pictures.random_crop(pool, side, 0.5, self.rng))
 
     def mask(self, side: int) -> Tensor:
         """(1, 1, side, side) in [0, 1]: large soft blobs."""
@@ -126,14 +126,6 @@ class Draws:
         """In (0, 1]; 1 most often."""
         rng = self.rng
         return float(rng.uniform(0.25, 1)) if rng.random() < _LESS else 1.0
-
-    def _crop(self, pool: Sequence[pictures.Array], side: int, smallest: float) -> Tensor:
-        rng = self.rng
-        picture = pool[int(rng.integers(len(pool)))]
-        longest = min(picture.shape[:2])
-        least = min(longest, max(side, round(smallest * longest)))
-        length = round(np.exp(rng.uniform(np.log(least), np.log(longest))))
-        return array_to_tensor(pictures.random_square(picture, length, side, rng))
 
 
 @dataclass(frozen=True)
@@ -203,34 +195,20 @@ def painted(painter: instant.InstantPainter, encoder: PyramidEncoder, task: Task
             small = painted(painter, encoder, task.halved)
         shown = instant.enlarged(small, task.halved.content, task.content)
     features = painter.projected(encoder, shown)
-    regions = [
-        prepared(painter, encoder, features, style, mask, task.strength)
-        for style, mask in task.styles
-    ]
-    found: Tensor = painter(*instant.mixed(features, regions))
-    return found
-
-
-def prepared(
-    painter: instant.InstantPainter,
-    encoder: PyramidEncoder,
-    features: Mapping[Layer, Tensor],
-    style: Tensor,
-    mask: Tensor,
-    strength: float,
-) -> instant.Painted:
-    """A region, its maps without a gradient."""
-    masks, wanted = instant.depth_masks(mask), painter.projected(encoder, style)
+    masks = [instant.depth_masks(mask) for _, mask in task.styles]
+    styles = [painter.projected(encoder, style) for style, _ in task.styles]
     with torch.no_grad():
-        maps = {
-            layer: instant.transport(
-                instant.Moments.of(features[layer], masks[layer]),
-                instant.Moments.of(wanted[layer], None),
-                strength,
+        maps = [
+            instant.transports(
+                instant.moments(features, shares), instant.moments(style), task.strength
             )
-            for layer in features
-        }
-    return instant.Painted(masks, maps, wanted, strength)
+            for style, shares in zip(styles, masks, strict=True)
+        ]
+    regions = [
+        instant.Painted(own, style, task.strength) for own, style in zip(maps, styles, strict=True)
+    ]
+    found: Tensor = painter(*instant.mixed(features, regions, masks))
+    return found
 
 
 def train(
@@ -419,12 +397,10 @@ def run(settings: Settings) -> None:
         painter.state_dict(),
         output,
         {
-            "date": datetime.date.today().isoformat(),
             "seed": str(settings.seed),
             "steps": str(settings.steps),
         },
     )
-    log.info("%s, SHA-256 %s", output, weights.sha256(output))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/instant")

@@ -90,6 +90,27 @@ def random_square(picture: Array, length: int, side: int, rng: np.random.Generat
     return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
+def random_crop(
+    pool: Sequence[Array], side: int, smallest: float, rng: np.random.Generator
+) -> Array:
+    """A square part of one of several pictures; small and large parts are equally likely.
+
+    Args:
+        pool: HWC uint8 RGB pictures.
+        side: of what is returned, in pixels; the part has as many, where the picture does.
+        smallest: share of the picture's shorter side that the part has at least.
+        rng: source of chance.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
+    picture = pool[int(rng.integers(len(pool)))]
+    longest = min(picture.shape[:2])
+    least = min(longest, max(side, round(smallest * longest)))
+    length = round(np.exp(rng.uniform(np.log(least), np.log(longest))))
+    return random_square(picture, length, side, rng)
+
+
 def middle_square(picture: Array, side: int) -> Array:
     """(side, side, 3) uint8, the largest square in the middle of a HWC uint8 picture."""
     length = min(picture.shape[:2])

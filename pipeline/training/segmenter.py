@@ -9,7 +9,6 @@ kept. Both heads learn from every photograph, each from its own labels.
 """
 
 import copy
-import datetime
 import logging
 import time
 from collections.abc import Sequence
@@ -380,14 +379,12 @@ def run(settings: Settings) -> None:
         network.state_dict(),
         output,
         {
-            "date": datetime.date.today().isoformat(),
             "seed": str(settings.seed),
             "steps": str(settings.steps),
         },
     )
     written = segmenters.load("compact", output, torch.device("cpu")).module
     log.info("%s", evaluate(as_network(written), validation))
-    log.info("%s, SHA-256 %s", output, weights.sha256(output))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/segmenter")

@@ -87,19 +87,12 @@ def wish(
     encoder: PyramidEncoder,
     features: dict[Layer, Tensor],
     style: Tensor,
-    mask: Tensor,
+    masks: dict[Layer, Tensor],
     strength: float = 1.0,
 ) -> instant.Painted:
-    masks, wanted = instant.depth_masks(mask), painter.projected(encoder, style)
-    maps = {
-        layer: instant.transport(
-            instant.Moments.of(features[layer], masks[layer]),
-            instant.Moments.of(wanted[layer], None),
-            strength,
-        )
-        for layer in features
-    }
-    return instant.Painted(masks, maps, wanted, strength)
+    wanted = painter.projected(encoder, style)
+    own, others = instant.moments(features, masks), instant.moments(wanted)
+    return instant.Painted(instant.transports(own, others, strength), wanted, strength)
 
 
 @torch.no_grad()
@@ -110,8 +103,9 @@ def test_each_region_gets_its_own_map_and_the_rest_stays(
     mask = torch.zeros(1, 1, 48, 64)
     mask[..., :32] = 1
     features = painter.projected(encoder, content)
-    region = wish(painter, encoder, features, style, mask)
-    carried, beside = instant.mixed(features, [region])
+    masks = instant.depth_masks(mask)
+    region = wish(painter, encoder, features, style, masks)
+    carried, beside = instant.mixed(features, [region], [masks])
     for layer, divisor, channels in instant.DEPTHS:
         assert carried[layer].shape == (1, channels, 48 // divisor, 64 // divisor)
         half = 32 // divisor
@@ -131,9 +125,12 @@ def test_half_the_strength_is_half_of_both(
     encoder: PyramidEncoder, painter: instant.InstantPainter
 ) -> None:
     content, style = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 32)
-    everywhere, features = torch.ones(1, 1, 32, 48), painter.projected(encoder, content)
-    none = wish(painter, encoder, features, style, everywhere, 0.0)
-    for found in instant.mixed(features, [none]):
+    features, masks = (
+        painter.projected(encoder, content),
+        instant.depth_masks(torch.ones(1, 1, 32, 48)),
+    )
+    none = wish(painter, encoder, features, style, masks, 0.0)
+    for found in instant.mixed(features, [none], [masks]):
         for layer, own in features.items():
             torch.testing.assert_close(found[layer], own, atol=1e-4, rtol=1e-4)
 

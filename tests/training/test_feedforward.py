@@ -12,8 +12,9 @@ from pipeline.errors import UserError
 from pipeline.networks import feedforward as networks
 from pipeline.networks.feedforward import FeedForward
 from pipeline.pictures.read import array_to_tensor
-from pipeline.training import checkpoints, feedforward
+from pipeline.training import feedforward
 from pipeline.training.feedforward import Settings, backward, crops, losses, train
+from tests.training.conftest import Interrupted
 from tests.training.test_instant import PAINTINGS, PHOTOS
 
 STYLE = array_to_tensor(PAINTINGS[0])
@@ -35,22 +36,12 @@ def settings(folder: Path, **changes: object) -> Settings:
     return Settings(**{**usual, **changes})  # type: ignore[arg-type]
 
 
-def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
+    tmp_path: Path, interrupted: Interrupted
+) -> None:
     whole = train(settings(tmp_path), PHOTOS, STYLE)
-
-    class Enough(Exception):
-        pass
-
-    def save(path: Path, state: dict[str, object]) -> None:
-        saved(path, state)
-        if state["step"] == 2:
-            raise Enough
-
-    saved = checkpoints.save
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "save", save)
-        with pytest.raises(Enough):
-            train(settings(tmp_path), PHOTOS, STYLE)
+    with interrupted(2):
+        train(settings(tmp_path), PHOTOS, STYLE)
     again = train(settings(tmp_path, resume=True), PHOTOS, STYLE)
     for name, value in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name

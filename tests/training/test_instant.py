@@ -14,6 +14,7 @@ from pipeline.networks import instant, weights
 from pipeline.training import instant as training
 from pipeline.training import pictures
 from pipeline.training.instant import Draws, Settings, Task, backward, draw, painted, train
+from tests.training.conftest import Interrupted
 
 
 def noise(height: int, width: int, seed: int) -> pictures.Array:
@@ -65,26 +66,12 @@ def test_draws_are_of_every_kind() -> None:
     assert all(draw(draws, 32, True, 0.6).strength == 0 for _ in range(10))
 
 
-def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
+    tmp_path: Path, interrupted: Interrupted
+) -> None:
     whole = train(settings(tmp_path), PHOTOS, PAINTINGS)
-
-    class Enough(Exception):
-        pass
-
-    saved = training._save
-    count = 0
-
-    def save(*words: object) -> None:
-        nonlocal count
-        saved(*words)  # type: ignore[arg-type]
-        count += 1
-        if count == 2:
-            raise Enough
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_save", save)
-        with pytest.raises(Enough):
-            train(settings(tmp_path), PHOTOS, PAINTINGS)
+    with interrupted(2):
+        train(settings(tmp_path), PHOTOS, PAINTINGS)
     again = train(settings(tmp_path, resume=True), PHOTOS, PAINTINGS)
     for name, value in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
