@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.engine.engine import Engine
 from pipeline.engine.objective import Guide
-from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.progress import LossRow, Progress, Viewer
 from pipeline.methods import Method, Region, Scene
 from pipeline.methods.stitch import style_canvas
 from pipeline.methods.working_size import enlarged_region
@@ -74,6 +74,7 @@ def paint(
     progress: Progress,
     mixed: Tensor | None = None,
     tones: float = 0.0,
+    viewer: Viewer | None = None,
 ) -> Painted:
     """Stylize and blend, turn by turn.
 
@@ -89,6 +90,7 @@ def paint(
         progress: called at every iteration.
         mixed: (1, 1, H, W), where a pixel may show a region and what is behind it; None: nowhere.
         tones: share of their styles' tones that regions have before they are painted.
+        viewer: is shown the picture on its way; None: nobody is.
     """
     done = Painted(content, seconds={region.name: 0.0 for turn in turns for region in turn})
     for number, regions in enumerate(turns):
@@ -101,7 +103,7 @@ def paint(
             shown = grey_inside(alone, [r.mask for r in regions if r.luminance])
             shown = in_tones_of_styles(shown, regions, tones)
             start = begin(shown, regions) if number == 0 else None
-            stylized = method(Scene(shown, regions, start, free), engine, progress)
+            stylized = method(Scene(shown, regions, start, free, viewer), engine, progress)
         with clock.stage("blend"):
             blended = functools.partial(_blended, done.picture, alone, regions, free, layers)
             earlier = number * engine.descent.iterations

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline import build
 from pipeline.config.schema import Settings, fingerprint
-from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.progress import LossRow, Progress, Viewer
 from pipeline.errors import Stopped
 from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
@@ -33,6 +33,7 @@ from pipeline.results import summary as summaries
 from pipeline.results.checkpoints import Checkpoints, under_way
 from pipeline.results.failures import Failure
 from pipeline.results.folder import UNFINISHED, all_or_nothing
+from pipeline.results.preview import Preview
 from pipeline.results.result import Result
 from pipeline.results.terminal import Bar, print_outcome
 from pipeline.runtime import device, precision
@@ -87,6 +88,7 @@ def run(
                     bar=bar,
                     watch=logger.advance,
                     kept=kept,
+                    preview=Preview(output, settings.preview),
                 )
             with all_or_nothing(output) as results:
                 with clock.stage("write"):
@@ -112,6 +114,7 @@ def stylize(
     bar: Bar | None = None,
     watch: Progress = lambda row: None,
     kept: Checkpoints | None = None,
+    preview: Preview | None = None,
 ) -> Result:
     """The story but for its end: read -> segment -> mask -> stylize -> blend.
 
@@ -124,6 +127,7 @@ def stylize(
         bar: shows the progress.
         watch: called with each iteration's losses.
         kept: states to go on from.
+        preview: is shown the picture on its way.
 
     Raises:
         UserError: the input cannot be used.
@@ -187,13 +191,30 @@ def stylize(
 
         def advance(row: LossRow) -> None:
             watch(row)
-            if bar is not None:
-                bar.advance(row)
+            for one in shows:
+                one.advance(row)
 
         if kept is not None:
             kept.expect(summary)
+        count = sum(
+            build.optimisations(settings, turn)
+            for turn in rounds(regions, settings.blend == "sequential")
+        )
+        shows: list[Bar | Preview] = [one for one in (bar, preview) if one is not None]
+        for one in shows:
+            one.expect(count, settings.optimizer.iterations)
         result = _paint(
-            settings, result, regions, encoder, inputs, clock, bar, advance, mixed, kept, painters
+            settings,
+            result,
+            regions,
+            encoder,
+            inputs,
+            clock,
+            preview,
+            advance,
+            mixed,
+            kept,
+            painters,
         )
     summary["peak_memory_mib"] = round(summaries.peak_memory(where) / 2**20)
     clock.note(summary)
@@ -231,18 +252,13 @@ def _paint(
     encoder: LoadedEncoder,
     inputs: Inputs,
     clock: summaries.Clock,
-    bar: Bar | None,
+    viewer: Viewer | None,
     progress: Progress,
     mixed: Tensor | None,
     kept: Checkpoints | None,
     painters: build.Painters,
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
-    if bar is not None:
-        count = sum(build.optimisations(settings, turn) for turn in turns)
-        if count:
-            bar.expect(count * settings.optimizer.iterations)
-
     free = settings.unstyled == "free"
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
@@ -265,6 +281,7 @@ def _paint(
             progress,
             mixed,
             settings.loss.tones,
+            viewer,
         )
         with clock.stage("stylize"):
             described = describe(result.content, painted, regions, engine, settings.method.margin)

@@ -568,3 +568,32 @@ def test_a_region_too_small_for_every_layer_has_no_distance(tmp_path: Path) -> N
     )["regions"]
     (dot,) = [entry for entry in entries if entry["name"] == "dot"]
     assert dot["style_distance_before"] is None
+
+
+def test_a_run_can_be_watched_and_leaves_no_trace_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.results.preview import PICTURE, PROGRESS, Preview
+
+    seen: list[tuple[Any, Any]] = []
+    show = Preview.show
+
+    def looked_at(preview: Preview, *shown: Any) -> None:
+        show(preview, *shown)
+        folder = tmp_path / "watched"
+        said = json.loads((folder / PROGRESS).read_text())
+        seen.append((picture(folder / PICTURE), said))
+
+    monkeypatch.setattr(Preview, "show", looked_at)
+    words = ("+styles.person=ink.jpg", "size=96", "optimizer.iterations=6", "encoder=compact")
+    command(*words, "hydra.run.dir=unwatched", folder=tmp_path)
+    assert not seen
+    command(*words, "hydra.run.dir=watched", "preview=1e-9", folder=tmp_path)
+    assert [said["iterations"] for _, said in seen] == [1, 2, 3, 4, 5, 6]
+    assert [said["done"] for _, said in seen] == sorted(said["done"] for _, said in seen)
+    assert seen[-1][1]["done"] == 1
+    results = [picture(tmp_path / name / "result.png") for name in ("watched", "unwatched")]
+    assert np.array_equal(*results)
+    assert seen[0][0].shape == results[0].shape
+    assert not np.array_equal(seen[0][0], seen[-1][0])
+    assert not (tmp_path / "watched" / ".pipeline").exists()

@@ -22,7 +22,7 @@ LARGEST_SIZE = 16384
 #: Segmenters of Hugging Face's hub, which `SegmenterSettings.model` is for.
 OPEN_SEGMENTERS = ("oneformer", "eomt", "open")
 #: Settings that no picture shows.
-_UNSEEN = ("checkpoint", "logger", "resume")
+_UNSEEN = ("checkpoint", "logger", "preview", "resume")
 
 # Made from lists, as "global" is no name in Python and names are to equal values: Hydra reads an
 # enumeration's names, all else its values.
@@ -222,6 +222,8 @@ class Settings:
     resume: bool = False
     # Seconds between two states that are kept to go on from; 0: after every iteration.
     checkpoint: float = field(default=60.0, metadata=within(0, 1e6))
+    # Seconds between two pictures of the run on its way; 0: none.
+    preview: float = field(default=0.0, metadata=within(0, 1e6))
     logger: LoggerSettings = field(default_factory=LoggerSettings)
     # The name of the preset that was chosen, for the record.
     preset: str = "default"

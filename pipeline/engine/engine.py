@@ -476,6 +476,9 @@ class Engine:
             for k, (work, start) in enumerate(zip(works, descent.starts, strict=True)):
                 if start + iteration + 1 in self.descent.snapshots:
                     work.keep(painted[k : k + 1], start + iteration + 1)
+            if any(work.job.viewer is not None and work.job.viewer.is_due() for work in works):
+                for k, work in enumerate(works):
+                    work.show(painted[k : k + 1])
             look()
             if self.descent.tolerance:
                 arrivals.finish()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pipeline.engine.objective import Guide, Style
+from pipeline.engine.progress import Viewer
 from pipeline.pictures.resize import resize, shrink
 
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
@@ -25,6 +26,7 @@ class Job:
         stage: name for the loss curve.
         start: (1, 3, h, w) in [0, 1], where the optimisation begins, of another size maybe; None:
             at the content.
+        viewer: is shown the picture on its way, at full size; None: nobody is.
     """
 
     content: Tensor
@@ -32,6 +34,7 @@ class Job:
     guides: Sequence[Guide]
     stage: str
     start: Tensor | None = None
+    viewer: Viewer | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -73,6 +73,11 @@ class Work:
         """Keep what is painted after so many iterations, at full size."""
         self.snapshots[count] = self._at_full_size(shown.clamp(0, 1))
 
+    def show(self, shown: Tensor) -> None:
+        """Show what is painted to whom it concerns, at full size."""
+        if self.job.viewer is not None:
+            self.job.viewer.show(self._at_full_size(shown.clamp(0, 1)), self.job.mask)
+
     def take(self, state: State, number: int) -> None:
         """Take over what an earlier process has made of it.
 

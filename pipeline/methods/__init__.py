@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
-from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.progress import LossRow, Placed, Progress, Viewer
 from pipeline.engine.work import Painting
 from pipeline.pictures.boxes import MULTIPLE, Box, surroundings
 from pipeline.pictures.layers import widened
@@ -51,12 +51,14 @@ class Scene:
         regions: of it, at least one; their masks add up to at most 1.
         start: (1, 3, H, W) in [0, 1], where the optimisation begins; None: at the content.
         free: whether pixels outside the regions may change, held by the content loss alone.
+        viewer: is shown the picture on its way; None: nobody is.
     """
 
     content: Tensor
     regions: Sequence[Region]
     start: Tensor | None = None
     free: bool = False
+    viewer: Viewer | None = None
 
     @property
     def union(self) -> Tensor:
@@ -91,6 +93,7 @@ class Scene:
             guides,
             stage,
             None if self.start is None else box.cut(self.start),
+            None if self.viewer is None else Placed(self.viewer, box.put, self.content),
         )
 
     def placed(self, painting: Painting, box: Box) -> Painting:

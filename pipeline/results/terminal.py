@@ -66,9 +66,11 @@ class Bar:
         """Take it away."""
         self._progress.stop()
 
-    def expect(self, iterations: int) -> None:
-        """Show the bar, for so many iterations."""
-        self._task = self._progress.add_task(self._title, total=iterations, loss="-")
+    def expect(self, descents: int, iterations: int) -> None:
+        """Show the bar, for so many descents of so many iterations; for none there is none."""
+        if descents:
+            total = descents * iterations
+            self._task = self._progress.add_task(self._title, total=total, loss="-")
 
     def advance(self, row: LossRow) -> None:
         """One iteration is done."""

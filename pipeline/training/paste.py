@@ -110,9 +110,12 @@ def paste_thing(under: Layers, thing: Example, rng: np.random.Generator) -> Laye
 
 
 def paste_flag(under: Layers, rng: np.random.Generator) -> Layers:
-    """Hang a flag of random stripes over a crop; it is background, and none of the scenes."""
+    """Hang a flag of random stripes over a crop; it is background, and none of the scenes.
+
+    It may be much larger than the crop, so that a stripe of it fills what is seen.
+    """
     size = under.labels.shape[0]
-    flag = _flag(max(8, int(rng.uniform(0.4, 1.2) * size)), rng)
+    flag = _flag(max(8, int(0.4 * 6 ** rng.uniform(0, 1) * size)), rng)
     side = flag.shape[0]
     angle = rng.normal(0, 25) + rng.choice([0, 90])
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, rng.uniform(0.7, 1.3))

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 EXACT = "person_"
 #: How much more often to draw photographs with exact masks than those labelled by a network, by
 #: the first word of their names.
-_EXACTNESS = {"scene": 4.0, "person": 1.5, "msrc": 2.0}
+_EXACTNESS = {"scene": 4.0, "person": 1.5, "msrc": 3.0}
 
 
 @dataclass
@@ -193,7 +193,7 @@ class Samples:
         if self.things and rng.random() < 0.5:
             example = self.things[rng.integers(len(self.things))]
         layers = warp(example, size, paste.random_view(example, size, rng))
-        if rng.random() < 0.35:
+        if rng.random() < 0.5:
             layers = paste.paste_flag(layers, rng)
         layers = paste.paste_objects(layers, person, rng)
         if self.things and rng.random() < 0.3:

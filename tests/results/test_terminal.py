@@ -71,7 +71,7 @@ def test_the_bar_is_quiet_without_a_terminal(capsys: pytest.CaptureFixture[str])
     row = LossRow("all", 2, 1, 0.5, 0.25, 0.25, 0.0)
     with terminal.Bar("stylize") as bar:
         bar.advance(row)  # before anything is expected
-        bar.expect(2)
+        bar.expect(1, 2)
         bar.advance(row)
         [task] = bar._progress.tasks
         assert (task.completed, task.total) == (1, 2)

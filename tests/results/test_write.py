@@ -40,6 +40,8 @@ def test_the_palette_is_vocs() -> None:
 def test_pictures_masks_and_labels_are_read_back_as_they_were(tmp_path: Path) -> None:
     levels = torch.randint(0, 256, (1, 3, 9, 13), generator=torch.Generator().manual_seed(0))
     write.save_picture(levels / 255, tmp_path / "picture.png")
+    # The chunk that says so; 0 is for perceptual rendering.
+    assert b"\0\0\0\1sRGB\0" in (tmp_path / "picture.png").read_bytes()
     back = np.asarray(Image.open(tmp_path / "picture.png"))
     assert np.array_equal(back, levels[0].permute(1, 2, 0).numpy())
 
