@@ -1,7 +1,11 @@
 """Small synthetic pictures, never square, and a tiny encoder."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,35 @@ from pipeline.engine.objective import Style
 from pipeline.methods import Region, Scene
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import PyramidEncoder
+
+if TYPE_CHECKING:
+    import playwright.sync_api as playwright
+
+#: The commands of Chromium and its kin.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+#: Whether pages have to be tested: these tests then fail where they would be skipped.
+REQUIRED = os.environ.get("REQUIRE_BROWSER", "").lower() in ("1", "true")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["playwright.Browser"]:
+    """Chromium without a window."""
+    if importlib.util.find_spec("playwright") is None and not REQUIRED:
+        pytest.skip("playwright is not installed")
+    import playwright.sync_api as playwright
+
+    with playwright.sync_playwright() as running:
+        found = [path for name in BROWSERS if (path := shutil.which(name))]
+        own = Path(running.chromium.executable_path)
+        if not found and not own.exists():
+            missing = f"no Chromium: neither {', '.join(BROWSERS)} on PATH nor Playwright's own"
+            pytest.fail(missing) if REQUIRED else pytest.skip(missing)
+        opened = running.chromium.launch(
+            executable_path=found[0] if found else str(own), args=["--no-sandbox"]
+        )
+        yield opened
+        opened.close()
 
 
 def tiny_features(seed: int = 0) -> nn.Sequential:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 DOORS = ("pipeline.api", "pipeline.build", "pipeline.command", "pipeline.run")
 #: Tools beside the pipeline with commands of their own: their settings are classes of Hydra's, or
 #: runs that they compose.
-TOOLS = ("pipeline.benchmark", "pipeline.training")
+TOOLS = ("pipeline.benchmark", "pipeline.studio", "pipeline.training")
 #: These read what Hydra has left behind in the folders of finished runs, or are called by it.
 READERS_OF_RUNS = ("pipeline.compare.callback", "pipeline.compare.runs")
 

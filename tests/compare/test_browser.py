@@ -1,9 +1,8 @@
 """The page in a real browser: it sorts, filters, wipes and shows pictures, without a complaint."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,30 +11,8 @@ from pipeline.compare.page import save_page
 from pipeline.compare.runs import find_runs
 from tests.compare.conftest import MakeRun, fail
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-#: Whether the page has to be tested: these tests then fail where they would be skipped.
-REQUIRED = os.environ.get("REQUIRE_BROWSER", "").lower() in ("1", "true")
-
-if REQUIRED:
+if TYPE_CHECKING:
     import playwright.sync_api as playwright
-else:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as running:
-        found = [path for name in NAMES if (path := shutil.which(name))]
-        own = Path(running.chromium.executable_path)
-        if not found and not own.exists():
-            missing = f"no Chromium: neither {', '.join(NAMES)} on PATH nor Playwright's own"
-            pytest.fail(missing) if REQUIRED else pytest.skip(missing)
-        opened = running.chromium.launch(
-            executable_path=found[0] if found else str(own), args=["--no-sandbox"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

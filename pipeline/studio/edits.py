@@ -1,0 +1,188 @@
+"""Edits: what somebody has asked for on the page, with undo and redo, and as a command.
+
+Nothing here is ever changed in place: each edit makes a new one, so that all of them are kept.
+"""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.command.overrides import literal
+
+#: What Hydra's grammar takes without quotes inside brackets, too.
+_PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][A-Za-z0-9_./-]*")
+
+# What stands for something else than a name where it has no quotes.
+_NO_NAME = re.compile(r"(?i:null|true|false|nan|inf)|[-+]?[\d.]+(?:e[-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A region and the style that it is painted in.
+
+    Attributes:
+        region: its name.
+        image: path or name of the style picture.
+        strength: how boldly, in [0, 1].
+        scale: of the brushwork, in [0.1, 10].
+        color: ``style``, ``luminance``, ``match`` or ``histogram`` (`request.Color`).
+        shown: whether it is painted at all.
+    """
+
+    region: str
+    image: str
+    strength: float = 0.5
+    scale: float = 1.0
+    color: str = "style"
+    shown: bool = True
+
+    def changed(self, **values: Any) -> "Layer":
+        """The same with other values."""
+        return dataclasses.replace(self, **values)
+
+    @property
+    def given(self) -> str | dict[str, Any]:
+        """As `api.stylize` and the command take it: the picture, or that and what is unusual."""
+        usual = Layer(self.region, self.image)
+        unusual = {
+            name: getattr(self, name)
+            for name in ("strength", "scale", "color")
+            if getattr(self, name) != getattr(usual, name)
+        }
+        return {"image": self.image, **unusual} if unusual else self.image
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A region of one's own.
+
+    Attributes:
+        name: letters, digits and underscores.
+        source: ``point(x,y) ...``, ``box(...)``, ``text(...)``, or the path of a mask.
+        snap: whether a box is drawn around a thing that is to be found.
+    """
+
+    name: str
+    source: str
+    snap: bool = False
+
+    @property
+    def given(self) -> str | dict[str, Any]:
+        """As `api.stylize` and the command take it."""
+        return {"source": self.source, "snap": True} if self.snap else self.source
+
+
+@dataclass(frozen=True)
+class Edit:
+    """All that was asked for.
+
+    Attributes:
+        layers: by region, in the order in which they were made.
+        drawn: regions of one's own, by name.
+    """
+
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
+
+    def with_layers(self, layers: Iterable[Layer]) -> "Edit":
+        """The same with these instead of those of the same regions; new ones come last."""
+        return dataclasses.replace(
+            self, layers={**self.layers, **{layer.region: layer for layer in layers}}
+        )
+
+    def without(self, regions: Iterable[str]) -> "Edit":
+        """The same without the layers of these regions."""
+        gone = {*regions}
+        kept = {name: layer for name, layer in self.layers.items() if name not in gone}
+        return dataclasses.replace(self, layers=kept)
+
+    def showing(self, regions: Iterable[str]) -> "Edit":
+        """The same with the layers of these regions shown, and no others."""
+        shown = {*regions}
+        layers = {n: layer.changed(shown=n in shown) for n, layer in self.layers.items()}
+        return dataclasses.replace(self, layers=layers)
+
+    def with_drawn(self, region: Drawn) -> "Edit":
+        """The same with a region of one's own, instead of one of the same name."""
+        return dataclasses.replace(self, drawn={**self.drawn, region.name: region})
+
+    @property
+    def painted(self) -> list[Layer]:
+        """The layers that are shown."""
+        return [layer for layer in self.layers.values() if layer.shown]
+
+    def overrides(self, content: str) -> list[str]:
+        """The command's words for it.
+
+        Args:
+            content: path or name of the photograph.
+        """
+        names = {layer.region.partition(".")[0] for layer in self.painted}
+        return [
+            f"content={content}",
+            *(
+                f"+regions.{name}={_shown(region.given)}"
+                for name, region in self.drawn.items()
+                if name in names
+            ),
+            *(f"+styles.{layer.region}={_shown(layer.given)}" for layer in self.painted),
+        ]
+
+
+def command(words: Iterable[str]) -> str:
+    """A command with these words, as a shell takes it."""
+    return shlex.join(["python", "-m", "pipeline", *words])
+
+
+def _shown(given: str | Mapping[str, Any]) -> str:
+    """A value as people write it; the command puts quotes around a path that needs them."""
+    if isinstance(given, str) and not _NO_NAME.fullmatch(given):
+        return given
+    return _value(given)
+
+
+def _value(given: Any) -> str:
+    """A value in Hydra's grammar."""
+    if isinstance(given, Mapping):
+        return "{" + ", ".join(f"{key}: {_value(inner)}" for key, inner in given.items()) + "}"
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, int | float):
+        return f"{given:g}"
+    return str(given) if _PLAIN.fullmatch(str(given)) else literal(str(given))
+
+
+@dataclass(frozen=True)
+class History:
+    """An edit, those before it, and those that were undone.
+
+    Attributes:
+        present: the edit that is seen.
+        past: earlier ones, the first one first.
+        future: what was undone, the next one last.
+    """
+
+    present: Edit = Edit()
+    past: tuple[Edit, ...] = ()
+    future: tuple[Edit, ...] = ()
+
+    def then(self, edit: Edit) -> "History":
+        """One edit more; what was undone is forgotten. No change is no edit."""
+        if edit == self.present:
+            return self
+        return History(edit, (*self.past, self.present))
+
+    def undone(self) -> "History":
+        """One edit less, if there is one."""
+        if not self.past:
+            return self
+        return History(self.past[-1], self.past[:-1], (*self.future, self.present))
+
+    def redone(self) -> "History":
+        """What was undone last, again, if anything was."""
+        if not self.future:
+            return self
+        return History(self.future[-1], (*self.past, self.present), self.future[:-1])

@@ -1,0 +1,112 @@
+"""Pictures: those that come from a browser, checked, and those that are kept for the command."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from pipeline import gallery
+from pipeline.errors import UserError
+from pipeline.pictures.read import SAMPLES, SMALLEST_SIDE, large_pictures, open_picture
+from pipeline.results.file_names import safe_name
+
+#: Of a file that is taken, at most: bytes, and pixels of its picture.
+MOST_BYTES, MOST_PIXELS = 64 * 2**20, 64_000_000
+#: What is taken; other readers of Pillow's are for files that nobody has from a camera.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+#: Endings of the pictures in a folder of styles.
+ENDINGS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def taken(path: Path, name: str) -> Image.Image:
+    """A picture that somebody has sent, as upright 8-bit sRGB.
+
+    Args:
+        path: of the file.
+        name: what it is called, for messages.
+
+    Raises:
+        UserError: it is none of `FORMATS`, broken, or too large or too small.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{name} has over {MOST_BYTES // 2**20} MB; save it smaller")
+        Image.init()
+        known = [name for name in FORMATS if name in Image.OPEN]
+        with large_pictures(), Image.open(path, formats=known) as opened:
+            width, height = opened.size
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is not a picture that can be read; use JPEG, PNG, ...") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} cannot be read: {reason}; save it anew as PNG or JPEG") from None
+    if width * height > MOST_PIXELS:
+        raise UserError(
+            f"{name} has {width}x{height} pixels; up to {MOST_PIXELS // 10**6} million are taken"
+        )
+    if min(width, height) < SMALLEST_SIDE:
+        raise UserError(
+            f"{name} is too small: {width}x{height} pixels; each side needs at least "
+            f"{SMALLEST_SIDE}"
+        )
+    try:
+        return open_picture(path)
+    except UserError as error:
+        # The file's own name is the server's.
+        raise UserError(str(error).replace(str(path), name)) from None
+
+
+def kept(picture: Image.Image, folder: Path, name: str) -> Path:
+    """Write a picture where it stays.
+
+    Args:
+        picture: of any mode.
+        folder: is made.
+        name: what it is called; its contents tell it from others of that name.
+
+    Returns:
+        The path of a PNG file; the same one for the same picture.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()[:8]
+    stem = safe_name(Path(name).stem)[:60]
+    path = folder / f"{stem}-{digest}.png"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        picture.save(partial, format="PNG", compress_level=1)
+        partial.replace(path)
+    return path
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """A copy of a file in another folder, which is made, if it is not there already."""
+    other = folder / path.name
+    if not other.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = other.with_name(f"{other.name}.partial")
+        shutil.copyfile(path, partial)
+        partial.replace(other)
+    return other
+
+
+def styles(folders: Sequence[Path]) -> dict[str, str]:
+    """The style pictures that there are: what each is called, to its path or name.
+
+    Args:
+        folders: further ones than the gallery's, which comes first.
+    """
+    found = {Path(name).stem: name for name in gallery.names()}
+    for folder in folders:
+        names = sorted(folder.glob("*")) if folder.is_dir() else []
+        for path in names:
+            if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+                found.setdefault(path.stem, str(path))
+    return found
+
+
+def samples() -> list[str]:
+    """The photographs that come with the package's libraries."""
+    return [*SAMPLES]

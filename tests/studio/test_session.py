@@ -1,0 +1,191 @@
+"""A page's session: what its events do, without a browser."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.studio.session import BOX, NOT_THING, OBJECT, REGION, THING, Place, Session
+from tests.studio.test_refining import wait_for
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+@pytest.fixture
+def opened(session: Session) -> Session:
+    session.open_sample("astronaut")
+    return session
+
+
+def test_first_the_regions_are_shown_then_what_is_selected(opened: Session) -> None:
+    overview = pixels(opened.shown())
+    assert opened.click(0.5, 0.6, REGION) == ""
+    assert opened.selected == ("person",)
+    assert not np.array_equal(pixels(opened.shown()), overview)
+    opened.click(0.5, 0.6, REGION)
+    assert opened.selected == ()
+
+
+def test_a_style_changes_its_region_alone_and_ends_the_selection(opened: Session) -> None:
+    before = pixels(opened.before())
+    opened.click(0.5, 0.6, REGION)
+    opened.take("scream.jpg")
+    painted = pixels(opened.shown())
+    assert opened.regions is not None
+    outside = opened.regions.masks["person"][0, 0].numpy() == 0
+    assert np.array_equal(painted[outside], before[outside])
+    assert not np.array_equal(painted, before)
+    opened.change(strength=0.9)
+    assert opened.edit.layers["person"].strength == 0.9
+    # A click begins anew: the first region keeps its style.
+    opened.select(["person", "background"])
+    assert opened.selected == ("background",)
+    opened.take("night.jpg")
+    assert [layer.region for layer in opened.edit.painted] == ["person", "background"]
+    opened.show(["background"])
+    assert [layer.region for layer in opened.edit.painted] == ["background"]
+
+
+def test_undo_and_redo_bring_the_pixels_back(opened: Session) -> None:
+    seen = [pixels(opened.after())]
+    opened.select(["person"])
+    for image in ("ink.jpg", "wave.jpg"):
+        opened.take(image)
+        seen.append(pixels(opened.after()))
+    opened.remove()
+    assert np.array_equal(pixels(opened.after()), seen[0])
+    for expected in (seen[2], seen[1], seen[0]):
+        opened.undo()
+        assert np.array_equal(pixels(opened.after()), expected)
+    for expected in (seen[1], seen[2], seen[0]):
+        opened.redo()
+        assert np.array_equal(pixels(opened.after()), expected)
+
+
+def test_things_are_found_by_clicks_and_boxes(opened: Session) -> None:
+    opened.click(0.85, 0.3, REGION)  # nothing has a name there
+    assert opened.selected == ("thing",)
+    opened.click(0.8, 0.45, THING)
+    assert opened.edit.drawn["thing"].source == "point(0.85,0.3) point(0.8,0.45)"
+    opened.click(0.5, 0.1, NOT_THING)
+    assert opened.edit.drawn["thing"].source.endswith("not(0.5,0.1)")
+    opened.undo()
+    assert opened.edit.drawn["thing"].source == "point(0.85,0.3) point(0.8,0.45)"
+    assert opened.click(0.6, 0.5, BOX) == "Now click the opposite corner."
+    opened.click(0.98, 0.05, BOX)
+    assert opened.edit.drawn["thing2"].source == "box(0.6,0.05,0.98,0.5)"
+    assert opened.edit.drawn["thing2"].snap
+    assert opened.selected == ("thing2",)
+    opened.undo()
+    assert opened.regions is not None
+    assert "thing2" not in opened.regions.masks
+    with pytest.raises(UserError, match="click the thing first"):
+        opened.click(0.5, 0.1, NOT_THING)
+
+
+def test_one_object_of_a_class(opened: Session) -> None:
+    opened.click(0.5, 0.6, OBJECT)
+    # There is one person, so that the class is meant.
+    assert opened.selected == ("person",)
+
+
+def test_a_region_is_mended_saved_and_loaded(opened: Session, tmp_path: Path) -> None:
+    opened.select(["person"])
+    mask = opened.mask_picture()
+    expected = pixels(mask)
+    expected[:, : expected.shape[1] // 2] = 0
+    painted = np.zeros(expected.shape)
+    painted[:, : expected.shape[1] // 2] = 1
+    opened.mend(np.zeros(expected.shape), painted)
+    assert opened.selected == ("person",)
+    assert np.abs(pixels(opened.mask_picture()) - expected).max() <= 2
+    opened.undo()
+    assert np.array_equal(pixels(opened.mask_picture()) if opened.selected else 0, pixels(mask))
+    mask.save(tmp_path / "person.png")
+    opened.load_mask(tmp_path / "person.png", "person.png")
+    assert opened.selected == ("person2",)
+    assert np.abs(pixels(opened.mask_picture()) - pixels(mask)).max() <= 1
+    with pytest.raises(UserError, match="nothing is left"):
+        opened.mend(np.zeros((20, 20)), np.ones((20, 20)))
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(opened: Session, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="click a part"):
+        opened.take("ink.jpg")
+    with pytest.raises(UserError, match="give a part"):
+        opened.words("guided", "auto")
+    with pytest.raises(UserError, match="select a region"):
+        opened.mask_picture()
+    opened.select(["person"])
+    history = opened.history
+    with pytest.raises(UserError, match="not found"):
+        opened.take(str(tmp_path / "missing.jpg"))
+    assert opened.history is history
+    (tmp_path / "bad.jpg").write_text("no picture")
+    with pytest.raises(UserError, match=r"bad\.jpg is not a picture"):
+        opened.open(tmp_path / "bad.jpg", "bad.jpg")
+    assert opened.content == "astronaut"
+
+
+def test_an_empty_page_says_what_to_do_first(session: Session) -> None:
+    for event in (session.shown, session.before, lambda: session.click(0.5, 0.5, REGION)):
+        with pytest.raises(UserError, match="open a photograph first"):
+            event()
+    assert {name for _, name in session.strip()} == {"ink", "mosaic", "night", "scream", "wave"}
+
+
+def test_styles_of_ones_own_are_kept_for_all_pages_of_ones_own_server(
+    opened: Session, place: Place, photograph: Path
+) -> None:
+    own = opened.add_style(photograph, "my style.jpg")
+    assert Path(own).parent == place.styles
+    assert own in opened.styles.values()
+    assert own in Session(opened.painter, place).styles.values()
+
+
+def test_on_a_shared_server_nobody_sees_anothers(
+    opened: Session, place: Place, photograph: Path
+) -> None:
+    shared = Place(place.folder, place.outputs, place.kept, place.styles, shared=True)
+    mine, other = Session(opened.painter, shared), Session(opened.painter, shared)
+    own = mine.add_style(photograph, "my style.jpg")
+    assert own in mine.styles.values()
+    assert own not in other.styles.values()
+    mine.close()
+    assert not Path(own).exists()
+
+
+def test_the_command_repeats_the_picture(session: Session, photograph: Path, place: Place) -> None:
+    session.open(photograph, photograph.name)
+    session.click(0.5, 0.5, THING)
+    own = session.add_style(photograph, "my style.jpg")
+    session.take(own)
+    run = session.start("composite", "auto")
+    wait_for(lambda: run.wait(1))
+    assert session.finish() == "Done."
+    assert session.result is not None
+    download = session.download()
+    assert download is not None
+    assert download.name == "my photo-painted.png"
+    assert download.read_bytes() == session.result.read_bytes()
+    words = shlex.split(session.command("composite", "auto"))
+    assert "method=composite" in words
+    assert run.output.relative_to(place.outputs).parts[0][:2] == "20"
+    # What it names is there when the page is gone.
+    session.close()
+    assert not download.exists()
+    from pipeline.studio.refining import Run
+
+    again = Run(words[3:], place.folder / "again", place.folder)
+    wait_for(lambda: again.wait(1))
+    assert again.result is not None, again.problem
+    with Image.open(again.result) as one, Image.open(run.output / "result.png") as other:
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    settings = json.loads((run.output / "summary.json").read_text())
+    assert settings["method"] == "composite"
