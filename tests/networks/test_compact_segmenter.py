@@ -131,8 +131,8 @@ def test_the_astronauts_outline_is_nearly_that_drawn_by_hand() -> None:
     )
     person = (found.labels == names.VOC_CLASSES.index("person")).numpy()
     drawn = cv2.imread(str(BY_HAND), cv2.IMREAD_GRAYSCALE) > 127
-    # Of the flag the lowest stripe is taken for the person: 0.885.
-    assert (person & drawn).sum() / (person | drawn).sum() > 0.87
+    # A little of the flag's lowest stripe is taken for the person: 0.906.
+    assert (person & drawn).sum() / (person | drawn).sum() > 0.895
     assert not person[300:, 380:].any()  # the helmet
     assert person[:150, :100].mean() < 0.1  # the upper part of the flag
 
