@@ -75,6 +75,7 @@ def paint(
     mixed: Tensor | None = None,
     tones: float = 0.0,
     viewer: Viewer | None = None,
+    chroma_smoothing: float = 0.0,
 ) -> Painted:
     """Stylize and blend, turn by turn.
 
@@ -91,6 +92,8 @@ def paint(
         mixed: (1, 1, H, W), where a pixel may show a region and what is behind it; None: nowhere.
         tones: share of their styles' tones that regions have before they are painted.
         viewer: is shown the picture on its way; None: nobody is.
+        chroma_smoothing: standard deviation in pixels by which the colours that an optimisation has
+            painted are smoothed (`color.smooth_chroma`).
     """
     done = Painted(content, seconds={region.name: 0.0 for turn in turns for region in turn})
     for number, regions in enumerate(turns):
@@ -105,7 +108,10 @@ def paint(
             start = begin(shown, regions) if number == 0 else None
             stylized = method(Scene(shown, regions, start, free, viewer), engine, progress)
         with clock.stage("blend"):
-            blended = functools.partial(_blended, done.picture, alone, regions, free, layers)
+            smoothing = chroma_smoothing if stylized.curve else 0.0
+            blended = functools.partial(
+                _blended, done.picture, alone, regions, free, layers, smoothing
+            )
             earlier = number * engine.descent.iterations
             done.snapshots |= {
                 earlier + n: blended(stylized.pictures | taken)
@@ -127,8 +133,15 @@ def _blended(
     regions: Sequence[Region],
     free: bool,
     layers: Layers | None,
+    smoothing: float,
     pictures: Mapping[str, Tensor],
 ) -> Tensor:
+    if smoothing:
+        pictures = {
+            region.name: color.smooth_chroma(pictures[region.name], widened(region.mask), smoothing)
+            for region in regions
+            if region.name in pictures
+        }
     toned = {
         region.name: color.with_luminance(alone, pictures[region.name])
         if region.luminance

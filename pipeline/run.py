@@ -36,7 +36,7 @@ from pipeline.results.folder import UNFINISHED, all_or_nothing
 from pipeline.results.preview import Preview
 from pipeline.results.result import Result
 from pipeline.results.terminal import Bar, print_outcome
-from pipeline.runtime import device, precision
+from pipeline.runtime import device, memory, precision
 from pipeline.styles import (
     StylePicture,
     look_inside,
@@ -99,6 +99,7 @@ def run(
                 clock.note(result.summary)
                 results.show(result.summary, logger.files)
         print_outcome(result, settings.content, output, clock.seconds)
+    memory.give_back()
     if stopped := result.summary.get("stopped"):
         raise Stopped(f"{stopped}; the last good picture is in {output}")
     return result.summary
@@ -282,6 +283,7 @@ def _paint(
             mixed,
             settings.loss.tones,
             viewer,
+            settings.loss.chroma_smoothing,
         )
         with clock.stage("stylize"):
             described = describe(result.content, painted, regions, engine, settings.method.margin)

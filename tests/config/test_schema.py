@@ -110,7 +110,9 @@ def test_a_fingerprint_is_of_plain_words() -> None:
     assert isinstance(plain, dict)
     assert type(plain["color"]) is str
     kept = {
-        key: value for key, value in plain.items() if key not in ("checkpoint", "logger", "resume")
+        key: value
+        for key, value in plain.items()
+        if key not in ("checkpoint", "logger", "preview", "resume")
     }
     written = json.dumps(kept, sort_keys=True)
     assert fingerprint(settings) == hashlib.sha256(written.encode()).hexdigest()

@@ -88,3 +88,21 @@ def test_a_flat_content_is_no_reason_to_fail(match: object) -> None:
     matched = match(style, torch.full((1, 3, 9, 9), 0.3), None, None)
     assert matched.isfinite().all()
     assert (matched - 0.3).abs().max() < 0.02
+
+
+def test_chroma_is_smoothed_and_lightness_stays() -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = 0.3 + 0.4 * torch.rand(1, 3, 40, 50, generator=generator)
+    mask = torch.zeros(1, 1, 40, 50)
+    mask[..., :30] = 1
+    picture[..., 30:] = torch.tensor([0.9, 0.0, 0.0]).view(1, 3, 1, 1)  # red, outside
+    smoothed = color.smooth_chroma(picture, mask, 1.5)
+    assert torch.equal(smoothed[..., 30:], picture[..., 30:])
+    torch.testing.assert_close(color.luminance(smoothed), color.luminance(picture))
+    chroma, before = (p - color.luminance(p) for p in (smoothed, picture))
+    assert chroma[..., 5:25].std() < 0.35 * before[..., 5:25].std()
+    # Nothing of the red has come in.
+    assert chroma[..., 29].mean((0, 2))[0] < 0.03
+    # What is of one colour stays as it is.
+    flat = torch.full((1, 3, 20, 30), 0.25) * torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    torch.testing.assert_close(color.smooth_chroma(flat, torch.ones(1, 1, 20, 30), 1.5), flat)

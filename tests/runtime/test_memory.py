@@ -66,3 +66,21 @@ def test_the_peak_is_no_less_than_what_is_held_now() -> None:
 )
 def test_what_counts_as_out_of_memory(error: Exception, expected: bool) -> None:
     assert memory.is_out_of_memory(error) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries give it back themselves")
+def test_what_is_not_used_goes_back_to_the_system() -> None:
+    # Below the size from which each block is the system's own; the last one keeps the others there.
+    blocks = [bytearray(60_000) for _ in range(3000)]
+    used = psutil.Process().memory_info().rss
+    last = blocks[-1]
+    del blocks
+    memory.give_back()
+    assert psutil.Process().memory_info().rss < used - 100 * 2**20
+    assert len(last) == 60_000
+
+
+def test_elsewhere_nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.sys, "platform", "win32")
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)
+    memory.give_back()
