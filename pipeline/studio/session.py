@@ -205,7 +205,7 @@ class Session:
         layer = self._layer(image)
         key = (self.content, self.selected, tuple(self.edit.drawn.items()), layer)
         if key not in self._swatches:
-            if len(self._swatches) > 500:
+            if len(self._swatches) > 200:
                 self._swatches.clear()
             self._swatches[key] = self.painter.swatch(self.regions, self.selected, layer)
         return self._swatches[key]

@@ -1,5 +1,6 @@
 """The studio's command: its mistakes in one line, and who may come in."""
 
+import socket
 import subprocess
 import sys
 
@@ -42,3 +43,38 @@ def test_a_wrong_setting_ends_in_one_line() -> None:
     assert done.stderr.splitlines() == [
         "error: no setting 'segmentr'; did you mean segmenter? see python -m pipeline --help"
     ]
+
+
+def test_a_port_that_is_taken_ends_in_one_line() -> None:
+    pytest.importorskip("gradio")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.studio", "--no-browser", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: 127.0.0.1: ")
+    assert line.endswith("choose another with --host or --port")
+
+
+def test_it_is_opened_from_python_too() -> None:
+    pytest.importorskip("gradio")
+    script = (
+        "import urllib.request\n"
+        "from pipeline.studio import launch\n"
+        "address = launch('device=cpu', 'segmenter=compact', wait=False)\n"
+        "with urllib.request.urlopen(address) as answer:\n"
+        "    print(answer.status, 'Localized style transfer' in answer.read().decode())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "200 True"
