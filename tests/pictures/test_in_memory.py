@@ -83,6 +83,11 @@ def files(folder: Path) -> dict[str, Any]:
     }
     for name, picture in values.items():
         picture.save(folder / name)
+    try:
+        with Image.open(folder / "ycc.tif") as opened:
+            opened.load()
+    except OSError:  # Pillow 12.3 cannot read what it has written
+        del values["ycc.tif"]
     palette.save(folder / "clear.png", transparency=3)
     for ending in ("png", "jpg", "tif", "webp"):
         Image.fromarray(COLOURS).save(folder / f"turned.{ending}", exif=TURNED)
