@@ -136,21 +136,16 @@ def _blended(
     smoothing: float,
     pictures: Mapping[str, Tensor],
 ) -> Tensor:
-    if smoothing:
-        pictures = {
-            region.name: color.smooth_chroma(pictures[region.name], widened(region.mask), smoothing)
-            for region in regions
-            if region.name in pictures
-        }
-    toned = {
-        region.name: color.with_luminance(alone, pictures[region.name])
-        if region.luminance
-        else pictures[region.name]
-        for region in regions
-    }
+    def toned(region: Region) -> Tensor:
+        picture = pictures[region.name]
+        if smoothing:
+            picture = color.smooth_chroma(picture, widened(region.mask), smoothing)
+        return color.with_luminance(alone, picture) if region.luminance else picture
+
     masks = {region.name: region.mask for region in regions}
     widths = {region.name: region.feather for region in regions}
-    return blend(before, toned, masks, widths, free, layers)
+    shown = {region.name: toned(region) for region in regions}
+    return blend(before, shown, masks, widths, free, layers)
 
 
 def grey_inside(content: Tensor, masks: Sequence[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline import build
 from pipeline.config.schema import Settings, fingerprint
-from pipeline.engine.progress import LossRow, Progress, Viewer
+from pipeline.engine.progress import LossRow, Progress
 from pipeline.errors import Stopped
 from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
@@ -190,20 +190,8 @@ def stylize(
                 strength=settings.strength,
             )
 
-        def advance(row: LossRow) -> None:
-            watch(row)
-            for one in shows:
-                one.advance(row)
-
         if kept is not None:
             kept.expect(summary)
-        count = sum(
-            build.optimisations(settings, turn)
-            for turn in rounds(regions, settings.blend == "sequential")
-        )
-        shows: list[Bar | Preview] = [one for one in (bar, preview) if one is not None]
-        for one in shows:
-            one.expect(count, settings.optimizer.iterations)
         result = _paint(
             settings,
             result,
@@ -211,8 +199,9 @@ def stylize(
             encoder,
             inputs,
             clock,
+            bar,
             preview,
-            advance,
+            watch,
             mixed,
             kept,
             painters,
@@ -253,13 +242,24 @@ def _paint(
     encoder: LoadedEncoder,
     inputs: Inputs,
     clock: summaries.Clock,
-    viewer: Viewer | None,
-    progress: Progress,
+    bar: Bar | None,
+    preview: Preview | None,
+    watch: Progress,
     mixed: Tensor | None,
     kept: Checkpoints | None,
     painters: build.Painters,
 ) -> Result:
     turns = rounds(regions, settings.blend == "sequential")
+    count = sum(build.optimisations(settings, turn) for turn in turns)
+    shows: list[Bar | Preview] = [one for one in (bar, preview) if one is not None]
+    for one in shows:
+        one.expect(count, settings.optimizer.iterations)
+
+    def advance(row: LossRow) -> None:
+        watch(row)
+        for one in shows:
+            one.advance(row)
+
     free = settings.unstyled == "free"
 
     def begin(content: Tensor, turn: Sequence[Region]) -> Tensor | None:
@@ -279,10 +279,10 @@ def _paint(
             begin,
             free,
             clock,
-            progress,
+            advance,
             mixed,
             settings.loss.tones,
-            viewer,
+            preview,
             settings.loss.chroma_smoothing,
         )
         with clock.stage("stylize"):

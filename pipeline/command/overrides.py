@@ -80,7 +80,7 @@ def _path_value(value: str, sweep: bool) -> str:
     if not value:
         return value
     if _exists(value):
-        return _plain_or_quoted(value)
+        return plain_or_quoted(value)
     if value == "null" or _SWEEP.fullmatch(value):
         return value
     if value[0] + value[-1] in ("[]", "{}"):
@@ -89,7 +89,7 @@ def _path_value(value: str, sweep: bool) -> str:
         return ",".join(_path_value(part, False) for part in parts)
     if _is_quoted(value):
         return literal(_unquoted(value))
-    return _plain_or_quoted(value)
+    return plain_or_quoted(value)
 
 
 def _exists(value: str) -> bool:
@@ -99,7 +99,8 @@ def _exists(value: str) -> bool:
         return False
 
 
-def _plain_or_quoted(value: str) -> str:
+def plain_or_quoted(value: str) -> str:
+    """A text as a value in Hydra's grammar, in quotes only where it needs them."""
     return value if _is_plain(value) else literal(value)
 
 

@@ -21,7 +21,7 @@ from pipeline.engine.evaluation import (
 )
 from pipeline.engine.features import gram_sums
 from pipeline.engine.guides import Propagation
-from pipeline.engine.job import Job, factors, scales
+from pipeline.engine.job import MORE_COARSE, Job, factors, scales
 from pipeline.engine.objective import Guide, Objective
 from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
@@ -249,7 +249,7 @@ class Engine:
         return sum(weight * distance for weight, distance in known) / total if total else math.nan
 
     def _shares(self, scales: int) -> list[int]:
-        weights = [1.6 ** (scales - 1 - index) for index in range(scales)]
+        weights = [MORE_COARSE ** (scales - 1 - index) for index in range(scales)]
         shares = [max(1, round(self.descent.iterations * w / sum(weights))) for w in weights]
         shares[0] = max(1, shares[0] + self.descent.iterations - sum(shares))
         return shares

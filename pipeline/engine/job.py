@@ -11,6 +11,8 @@ from pipeline.engine.objective import Guide, Style
 from pipeline.engine.progress import Viewer
 from pipeline.pictures.resize import resize, shrink
 
+#: How many times more iterations each coarser scale has.
+MORE_COARSE = 1.6
 #: Pictures of a coarse scale are not made smaller than this on their short side, in pixels.
 SMALLEST_SCALE = 48
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -93,8 +93,12 @@ class Scene:
             guides,
             stage,
             None if self.start is None else box.cut(self.start),
-            None if self.viewer is None else Placed(self.viewer, box.put, self.content),
+            self.viewer_of(box.put),
         )
+
+    def viewer_of(self, put: Callable[[Tensor, Tensor], Tensor]) -> Viewer | None:
+        """Who is shown a part of the picture; ``put`` as `Placed.put`."""
+        return None if self.viewer is None else Placed(self.viewer, put, self.content)
 
     def placed(self, painting: Painting, box: Box) -> Painting:
         """What was painted inside a box, in the whole picture."""

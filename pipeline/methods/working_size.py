@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.engine import Engine
-from pipeline.engine.progress import LossRow, Placed, Progress
+from pipeline.engine.progress import LossRow, Progress
 from pipeline.methods import Method, Region, Scene, Stylized
 from pipeline.pictures.boxes import MULTIPLE, Box, surroundings
 from pipeline.pictures.resize import resample, resize
@@ -110,8 +110,7 @@ def at_working_size(
     for region in small:
         crop, alone = enlarged_region(region, margin)
         start = None if scene.start is None else crop.cut(scene.start)
-        viewer = None if scene.viewer is None else Placed(scene.viewer, crop.put, scene.content)
-        part = Scene(crop.cut(scene.content), [alone], start, viewer=viewer)
+        part = Scene(crop.cut(scene.content), [alone], start, viewer=scene.viewer_of(crop.put))
         done = method(part, engine, functools.partial(_advance, progress, region.name))
         found.append(_brought_back(done, region.name, crop, scene.content))
         extra = _joined(extra, done.extra, crop, region.mask, scene.content)

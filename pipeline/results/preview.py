@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.engine.job import MORE_COARSE
 from pipeline.engine.progress import LossRow
 from pipeline.pictures.read import tensor_to_array
 from pipeline.pictures.resize import fitted_size, resize
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 PICTURE, PROGRESS = f"{STATE}/preview.jpg", f"{STATE}/progress.json"
 #: Long side of the picture in pixels, at most.
 LARGEST = 1024
-# How many times more iterations a coarser scale has, and how many times less each of them costs.
-_MORE, _CHEAPER = 1.6, 4.0
+# How many times less an iteration at a coarser scale costs.
+_CHEAPER = 4.0
 
 
 class Preview:
@@ -111,7 +112,7 @@ def work_done(share: float, first: int) -> float:
         first: what the sides are divided by there, a power of two.
     """
     scales = first.bit_length()
-    counts = [_MORE ** (scales - 1 - k) for k in range(scales)]
+    counts = [MORE_COARSE ** (scales - 1 - k) for k in range(scales)]
     total_count = sum(counts)
     costs = [count * _CHEAPER**k for k, count in enumerate(counts)]
     done, left = 0.0, share * total_count

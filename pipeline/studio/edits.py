@@ -4,19 +4,13 @@ Nothing here is ever changed in place: each edit makes a new one, so that all of
 """
 
 import dataclasses
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from pipeline.command.overrides import literal
-
-#: What Hydra's grammar takes without quotes inside brackets, too.
-_PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][A-Za-z0-9_./-]*")
-
-# What stands for something else than a name where it has no quotes.
-_NO_NAME = re.compile(r"(?i:null|true|false|nan|inf)|[-+]?[\d.]+(?:e[-+]?\d+)?")
+from pipeline.command.overrides import literal, plain_or_quoted
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,11 @@ class Layer:
     def changed(self, **values: Any) -> "Layer":
         """The same with other values."""
         return dataclasses.replace(self, **values)
+
+    @property
+    def label(self) -> str:
+        """What it is called in a list."""
+        return f"{self.region}: {Path(self.image).stem}"
 
     @property
     def given(self) -> str | dict[str, Any]:
@@ -86,6 +85,11 @@ class Edit:
 
     layers: Mapping[str, Layer] = field(default_factory=dict)
     drawn: Mapping[str, Drawn] = field(default_factory=dict)
+
+    def styled(self, region: str, image: str) -> Layer:
+        """The layer of a region with this picture, all else as it is or as usual."""
+        before = self.layers.get(region)
+        return Layer(region, image) if before is None else before.changed(image=image)
 
     def with_layers(self, layers: Iterable[Layer]) -> "Edit":
         """The same with these instead of those of the same regions; new ones come last."""
@@ -139,8 +143,9 @@ def command(words: Iterable[str]) -> str:
 
 def _shown(given: str | Mapping[str, Any]) -> str:
     """A value as people write it; the command puts quotes around a path that needs them."""
-    if isinstance(given, str) and not _NO_NAME.fullmatch(given):
-        return given
+    if isinstance(given, str):
+        # But for this one, which stands for no path.
+        return literal(given) if given == "null" else given
     return _value(given)
 
 
@@ -152,7 +157,7 @@ def _value(given: Any) -> str:
         return str(given).lower()
     if isinstance(given, int | float):
         return f"{given:g}"
-    return str(given) if _PLAIN.fullmatch(str(given)) else literal(str(given))
+    return plain_or_quoted(str(given))
 
 
 @dataclass(frozen=True)

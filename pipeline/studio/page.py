@@ -13,10 +13,11 @@ import numpy as np
 
 from pipeline.command.messages import failure
 from pipeline.errors import UserError
-from pipeline.studio import pictures
+from pipeline.pictures.read import SAMPLES
+from pipeline.studio import edits
 from pipeline.studio.painter import SHOWN, Painter
 from pipeline.studio.refining import OFTEN
-from pipeline.studio.session import PICKS, REGION, Place, Session, names_of
+from pipeline.studio.session import PICKS, REGION, Place, Session
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ def _picture_column() -> dict[str, Any]:
             "Open a photograph", file_types=["image"], variant="primary", elem_id="photograph"
         )
         sample = gr.Dropdown(
-            pictures.samples(),
+            [*SAMPLES],
             value=None,
             label="or a sample photograph",
             elem_id="sample",
@@ -325,7 +326,7 @@ def _values(session: Session, said: str) -> list[Any]:
     names = [] if regions is None else regions.names
     objects = [] if regions is None else [one for n in names for one in regions.objects(n)]
     chosen = next((edit.layers[n] for n in session.selected if n in edit.layers), None)
-    labels = dict(zip(names_of([*edit.layers.values()]), edit.layers.values(), strict=True))
+    labels = {layer.label: layer.shown for layer in edit.layers.values()}
     shown = session.shown() if regions is not None else None
     download = session.download()
     color = {value: label for label, value in COLORS.items()}
@@ -335,7 +336,7 @@ def _values(session: Session, said: str) -> list[Any]:
         gr.CheckboxGroup([*names, *objects], value=[*session.selected], visible=bool(names)),
         gr.CheckboxGroup(
             [*labels],
-            value=[label for label, layer in labels.items() if layer.shown],
+            value=[label for label, shows in labels.items() if shows],
             visible=bool(labels),
         ),
         gr.Button(interactive=bool(session.history.past)),
@@ -343,7 +344,7 @@ def _values(session: Session, said: str) -> list[Any]:
         gr.Button(interactive=bool(edit.painted)),
         gr.Button(visible=False),
         gr.DownloadButton(value=download, interactive=download is not None),
-        gr.Code(visible=download is not None) if download else gr.Code(visible=False),
+        gr.Code(visible=download is not None),
         chosen.strength if chosen else 0.5,
         chosen.scale if chosen else 1.0,
         color.get(chosen.color if chosen else "style", next(iter(COLORS))),
@@ -475,8 +476,8 @@ def _take(session: Session, event: gr.SelectData) -> None:
 
 
 def _show(session: Session, labels: list[str]) -> None:
-    layers = [*session.edit.layers.values()]
-    session.show([one.region for one in layers if names_of([one])[0] in labels])
+    layers = session.edit.layers.values()
+    session.show([layer.region for layer in layers if layer.label in labels])
 
 
 def _connect_mending(sessions: Sessions, parts: dict[str, Any], on: Callable[..., None]) -> None:
@@ -527,11 +528,10 @@ def _connect_refining(sessions: Sessions, parts: dict[str, Any], outputs: list[A
         session = sessions.of(request)
         with _in_words():
             run = session.start(method, SIZES[size])
-            command = gr.Code(value=session.command(method, SIZES[size]), visible=True)
             yield only(
                 said="Starting ...",
                 stop=gr.Button(visible=True),
-                command=command,
+                command=gr.Code(value=edits.command(run.words), visible=True),
                 refine=gr.Button(interactive=False),
                 tabs=gr.Tabs(selected="picture"),
             )
@@ -552,8 +552,7 @@ def _connect_refining(sessions: Sessions, parts: dict[str, Any], outputs: list[A
                     return
                 said = session.finish()
             finally:
-                if not run.wait(0):
-                    run.end()
+                run.end()
             yield [*_values(session, said), gr.skip()]
 
     def show_again(request: gr.Request) -> list[Any]:
@@ -580,11 +579,6 @@ def _connect_refining(sessions: Sessions, parts: dict[str, Any], outputs: list[A
     parts["stop"].click(stop, None, parts["said"], queue=False, **options)
 
 
-def theme() -> gr.themes.Base:
-    """How it looks; dark where the browser prefers that."""
-    return gr.themes.Soft()
-
-
 def appearance() -> dict[str, Any]:
     """What `gr.Blocks.launch` needs for the page to look and act as it should."""
-    return {"theme": theme(), "css": _CSS, "head": _HEAD}
+    return {"theme": gr.themes.Soft(), "css": _CSS, "head": _HEAD}

@@ -11,14 +11,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from pipeline import build
-from pipeline.command.overrides import literal, plain_override
+from pipeline.command.overrides import plain_override
 from pipeline.config.compose import compose_settings
-from pipeline.config.schema import Settings
 from pipeline.engine.engine import Engine
 from pipeline.paint import paint, rounds
 from pipeline.pictures import read
@@ -26,6 +26,7 @@ from pipeline.pictures.boxes import Box, surroundings
 from pipeline.pictures.resize import fitted_size, resize
 from pipeline.regions.masks import region_masks
 from pipeline.request import StyleChoice
+from pipeline.results.result import Result
 from pipeline.results.summary import Clock
 from pipeline.run import stylize
 from pipeline.runtime import device
@@ -51,15 +52,12 @@ class Painter:
     words: Sequence[str] = ()
     folder: Path = field(default_factory=Path.cwd)
     _one_at_a_time: threading.RLock = field(default_factory=threading.RLock)
-    _pictures: dict[tuple[str, int, float], Tensor] = field(default_factory=dict)
+    _pictures: dict[tuple[str, int, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._settings = self._composed("preset=draft")
+        words = [*self.words, "preset=draft", f"size={SHOWN}"]
+        self._settings = compose_settings([plain_override(word, sweep=False) for word in words])
         self._where = device.prepare(device.choose(self._settings.device))
-
-    def _composed(self, *words: str) -> Settings:
-        chosen = [*self.words, *words, f"size={SHOWN}"]
-        return compose_settings([plain_override(word, sweep=False) for word in chosen])
 
     def warm(self) -> None:
         """Load what is needed, so that nobody has to wait for it."""
@@ -76,8 +74,7 @@ class Painter:
         Raises:
             UserError: it cannot be used.
         """
-        with self._one_at_a_time:
-            found = stylize(self._composed(f"content={literal(content)}"), self.folder)
+        found = self._looked_at(content)
         unions = found.segmentation.unions if found.segmentation else {}
         return Regions(found.content, found.shown, unions)
 
@@ -94,11 +91,12 @@ class Painter:
         Raises:
             UserError: nothing is found there.
         """
-        settings = self._composed(f"content={literal(content)}")
-        settings.regions = {drawn.name: drawn.given}
-        settings.__post_init__()
+        return self._looked_at(content, regions={drawn.name: drawn.given}).shown[drawn.name]
+
+    def _looked_at(self, content: str, **more: Any) -> Result:
+        settings = dataclasses.replace(self._settings, content=content, **more)
         with self._one_at_a_time:
-            return stylize(settings, self.folder).shown[drawn.name]
+            return stylize(settings, self.folder)
 
     def paint(self, regions: Regions, layers: Sequence[Layer]) -> Tensor:
         """The photograph with its layers painted.
@@ -143,47 +141,37 @@ class Painter:
         read_at: int,
         enlarge: bool,
     ) -> Tensor:
-        with self._one_at_a_time:
-            return self._painted_alone(content, masks, layers, read_at, enlarge)
-
-    def _painted_alone(
-        self,
-        content: Tensor,
-        masks: Mapping[str, Tensor],
-        layers: Sequence[Layer],
-        read_at: int,
-        enlarge: bool,
-    ) -> Tensor:
         settings = self._settings
-        styles = {layer.region: [self._style(layer, read_at)] for layer in layers}
-        asked = dataclasses.replace(
-            build.request(settings),
-            styles={region: [style.choice for style in own] for region, own in styles.items()},
-        )
-        prepared = prepared_regions(
-            styles,
-            masks,
-            {},
-            content,
-            settings.color,
-            settings.feather,
-            sequential=False,
-            enlarge=enlarge,
-            strength=settings.strength,
-        )
-        painters = build.load_painters(settings, asked, self._where, self.folder)
-        done = paint(
-            content,
-            rounds(prepared, sequential=False),
-            build.method(settings, painters),
-            self._engine,
-            lambda *_: None,
-            free=False,
-            clock=Clock(),
-            progress=lambda row: None,
-            tones=settings.loss.tones,
-        )
-        return done.picture
+        with self._one_at_a_time:
+            styles = {layer.region: [self._style(layer, read_at)] for layer in layers}
+            asked = dataclasses.replace(
+                build.request(settings),
+                styles={region: [style.choice for style in own] for region, own in styles.items()},
+            )
+            prepared = prepared_regions(
+                styles,
+                masks,
+                {},
+                content,
+                settings.color,
+                settings.feather,
+                sequential=False,
+                enlarge=enlarge,
+                strength=settings.strength,
+            )
+            painters = build.load_painters(settings, asked, self._where, self.folder)
+            done = paint(
+                content,
+                rounds(prepared, sequential=False),
+                build.method(settings, painters),
+                self._engine,
+                lambda *_: None,
+                free=False,
+                clock=Clock(),
+                progress=lambda row: None,
+                tones=settings.loss.tones,
+            )
+            return done.picture
 
     @functools.cached_property
     def _engine(self) -> Engine:
@@ -196,12 +184,12 @@ class Painter:
         )
         path = self.folder / layer.image
         changed = path.stat().st_mtime_ns if path.is_file() else 0
-        key = layer.image, changed, longest * max(1.0, layer.scale)
+        # Pixels that a larger scale shows are kept.
+        bound = math.ceil(longest * max(1.0, layer.scale))
+        key = layer.image, changed, bound
         if key not in self._pictures:
             if len(self._pictures) > 100:
                 self._pictures.clear()
-            # Pixels that a larger scale shows are kept.
-            bound = math.ceil(longest * max(1.0, layer.scale))
             self._pictures[key] = read.style_picture(layer.image, bound, self.folder)
         return StylePicture(choice, self._pictures[key].to(self._where))
 

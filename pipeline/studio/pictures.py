@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline import gallery
 from pipeline.errors import UserError
-from pipeline.pictures.read import SAMPLES, SMALLEST_SIDE, large_pictures, open_picture
+from pipeline.pictures.read import fit, large_pictures, open_picture
 from pipeline.results.file_names import safe_name
 
 #: Of a file that is taken, at most: bytes, and pixels of its picture.
@@ -47,13 +47,8 @@ def taken(path: Path, name: str) -> Image.Image:
         raise UserError(
             f"{name} has {width}x{height} pixels; up to {MOST_PIXELS // 10**6} million are taken"
         )
-    if min(width, height) < SMALLEST_SIDE:
-        raise UserError(
-            f"{name} is too small: {width}x{height} pixels; each side needs at least "
-            f"{SMALLEST_SIDE}"
-        )
     try:
-        return open_picture(path)
+        return fit(open_picture(path), max(width, height), name)
     except UserError as error:
         # The file's own name is the server's.
         raise UserError(str(error).replace(str(path), name)) from None
@@ -105,8 +100,3 @@ def styles(folders: Sequence[Path]) -> dict[str, str]:
             if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
                 found.setdefault(path.stem, str(path))
     return found
-
-
-def samples() -> list[str]:
-    """The photographs that come with the package's libraries."""
-    return [*SAMPLES]

@@ -6,7 +6,6 @@ the server goes on.
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -48,11 +47,14 @@ class Run:
         words: of the command.
         output: the run's folder.
         folder: where the command starts.
+
+    Attributes:
+        words, output: as the arguments.
     """
 
     def __init__(self, words: Sequence[str], output: Path, folder: Path) -> None:
-        self.output, self._stopped = output, False
-        self._words = ""
+        self.words, self.output, self._stopped = words, output, False
+        self._text = ""
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the run
         command = [
             *(sys.executable, "-m", "pipeline", *words),
@@ -79,7 +81,7 @@ class Run:
             return False
         if not self._said.closed:
             self._said.seek(0)
-            self._words = self._said.read().decode("utf-8", "replace")
+            self._text = self._said.read().decode("utf-8", "replace")
             self._said.close()
         return True
 
@@ -131,7 +133,7 @@ class Run:
         """Why there is no result, in the command's own words."""
         if self._process.poll() in (-signal.SIGKILL, 128 + signal.SIGKILL):
             return "the run was ended by the system, most likely for want of memory; lower size"
-        lines = self._words.strip().splitlines()
-        marked = [line for line in lines if re.match(r"error:", line)]
+        lines = self._text.strip().splitlines()
+        marked = [line for line in lines if line.startswith("error:")]
         last = (marked or lines or ["the run has left no result and said nothing"])[-1]
         return last.removeprefix("error: ")

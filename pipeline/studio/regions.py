@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,8 +13,6 @@ from pipeline.pictures.read import tensor_to_array
 from pipeline.regions.masks import object_masks
 from pipeline.regions.names import BACKGROUND, SCENE_CLASSES
 from pipeline.results.overlay import draw_overlay
-
-Pixels = npt.NDArray[np.uint8]
 
 #: Shares of the picture below which a region is not offered.
 _LEAST = 0.003

@@ -10,7 +10,6 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.command.overrides import plain_override
 from pipeline.config.compose import compose_settings
@@ -120,6 +119,11 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     without_warnings()
     threads.choose_waiting()
-    options: dict[str, Any] = {"host": given.host, "port": given.port}
     with fails_in_one_line():
-        launch(*given.settings, browser=not given.no_browser, wait=True, **options)
+        launch(
+            *given.settings,
+            host=given.host,
+            port=given.port,
+            browser=not given.no_browser,
+            wait=True,
+        )

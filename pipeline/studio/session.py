@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,13 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.pictures.read import open_style
+from pipeline.pictures.read import SAMPLES, open_style
 from pipeline.regions.names import CLASSES
 from pipeline.request import Seeds, parse_seeds
 from pipeline.results.file_names import safe_name
 from pipeline.results.folder import unused_folder
-from pipeline.studio import edits, pictures
-from pipeline.studio.edits import Drawn, Edit, History, Layer
+from pipeline.studio import pictures
+from pipeline.studio.edits import Drawn, Edit, History
 from pipeline.studio.painter import SHOWN, Painter
 from pipeline.studio.refining import Run
 from pipeline.studio.regions import Regions, as_image
@@ -136,30 +136,26 @@ class Session:
         own = [] if self._folder is None else [self._folder / "styles"]
         return pictures.styles([self.place.styles, *own])
 
-    def picture(self) -> Image.Image:
-        """The photograph as it is painted now.
-
-        Raises:
-            UserError: a style that cannot be read, or a region that others cover.
-        """
-        regions = self._opened()
-        layers = self.edit.painted
-        key = (self.content, tuple(layers), tuple(self.edit.drawn.values()))
-        if self._painted is None or self._painted[0] != key:
-            self._painted = key, as_image(self.painter.paint(regions, layers))
-        return self._painted[1]
-
     def before(self) -> Image.Image:
         """The photograph, at the size at which it is painted at once."""
         return as_image(self._opened().content)
 
     def after(self) -> Image.Image:
-        """What has become of it: the last run's result, or what is painted at once."""
-        return self._finished() or self.picture()
+        """What has become of it: the last run's result, or what is painted at once.
+
+        Raises:
+            UserError: a style that cannot be read, or a region that others cover.
+        """
+        regions, layers = self._opened(), self.edit.painted
+        key = (self.content, tuple(layers), tuple(self.edit.drawn.values()), self.result)
+        if self._painted is None or self._painted[0] != key:
+            done = self._finished() or as_image(self.painter.paint(regions, layers))
+            self._painted = key, done
+        return self._painted[1]
 
     def size(self) -> tuple[int, int]:
         """Width and height of what `shown` returns, in pixels."""
-        return self.shown().size
+        return _shown_size(self.after().size)
 
     def shown(self) -> Image.Image:
         """What the page shows: the picture, with what is selected set off while one chooses."""
@@ -202,18 +198,13 @@ class Session:
         """What is selected in a style, or, where nothing is, the style picture itself."""
         if not self.selected or self.regions is None:
             return _thumbnail(image, self.place.folder)
-        layer = self._layer(image)
+        layer = self.edit.styled(self.selected[0], image)
         key = (self.content, self.selected, tuple(self.edit.drawn.items()), layer)
         if key not in self._swatches:
             if len(self._swatches) > 200:
                 self._swatches.clear()
             self._swatches[key] = self.painter.swatch(self.regions, self.selected, layer)
         return self._swatches[key]
-
-    def _layer(self, image: str) -> Layer:
-        """What taking a style would make of the first selected region."""
-        before = self.edit.layers.get(self.selected[0])
-        return Layer("selected", image) if before is None else before.changed(image=image)
 
     # A photograph.
 
@@ -228,7 +219,7 @@ class Session:
 
     def open_sample(self, name: str) -> None:
         """Begin with one of the photographs that come with the libraries."""
-        if name not in pictures.samples():
+        if name not in SAMPLES:
             raise UserError(f"there is no sample {name}")
         self._begin(name)
 
@@ -418,12 +409,8 @@ class Session:
         """
         if not self.selected:
             raise UserError("click a part of the picture first, then a style")
-        before = [self.edit.layers.get(name) for name in self.selected]
-        layers = [
-            Layer(name, image) if old is None else old.changed(image=image, shown=True)
-            for name, old in zip(self.selected, before, strict=True)
-        ]
-        self._then(self.edit.with_layers(layers))
+        layers = [self.edit.styled(name, image) for name in self.selected]
+        self._then(self.edit.with_layers(layer.changed(shown=True) for layer in layers))
         self.choosing = False
 
     def change(self, **values: object) -> None:
@@ -460,7 +447,7 @@ class Session:
             return
         self.result = None
         try:
-            self.picture()
+            self.after()
         except UserError:
             self.history, self.result = before, result
             raise
@@ -519,10 +506,6 @@ class Session:
         except ValueError:
             return str(path) if path.is_absolute() else name
 
-    def command(self, method: str, size: str) -> str:
-        """The command that makes the picture; arguments and errors as `words`."""
-        return edits.command(self.words(method, size))
-
     def start(self, method: str, size: str) -> Run:
         """Start a run of what is asked for; arguments and errors as `words`."""
         if self.run is not None:
@@ -548,33 +531,34 @@ class Session:
                 return "Stopped before there was anything to keep."
             raise UserError(run.problem)
         self.result = run.result
+        shutil.copyfile(run.result, self._download)
         return "Stopped; what was there is kept." if run.stopped else "Done."
 
     def download(self) -> Path | None:
         """The last result under a name that tells what it is; None where there is none."""
-        if self.result is None or self.content is None:
-            return None
+        return None if self.result is None else self._download
+
+    @property
+    def _download(self) -> Path:
+        assert self.content is not None
         name = safe_name(Path(self.content).stem.rpartition("-")[0] or self.content)
-        path = self.folder / f"{name}-painted.png"
-        shutil.copyfile(self.result, path)
-        return path
+        return self.folder / f"{name}-painted.png"
+
+
+def _shown_size(size: tuple[int, int]) -> tuple[int, int]:
+    """A picture that is much smaller than others are shown is shown as large as these."""
+    factor = SHOWN / max(size)
+    if factor < _MUCH_SMALLER:
+        return size
+    return round(size[0] * factor), round(size[1] * factor)
 
 
 def _enlarged(picture: Image.Image) -> Image.Image:
-    """A picture that is much smaller than others are shown, as large as these."""
-    factor = SHOWN / max(picture.size)
-    if factor < _MUCH_SMALLER:
-        return picture
-    width, height = (round(side * factor) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+    size = _shown_size(picture.size)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC)
 
 
 def _thumbnail(image: str, folder: Path) -> Image.Image:
     picture = open_style(image, folder)
     picture.thumbnail((176, 176))
     return picture
-
-
-def names_of(layers: Sequence[Layer]) -> list[str]:
-    """What layers are called in a list."""
-    return [f"{layer.region}: {Path(layer.image).stem}" for layer in layers]

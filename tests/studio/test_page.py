@@ -134,6 +134,13 @@ class Page:
     def tick(self, group: str, name: str) -> None:
         self.page.locator(f"#{group} label", has_text=name).locator("input").click()
 
+    def refine(self) -> None:
+        """Start a run, and wait for its first picture."""
+        self.page.locator("#refine").click()
+        self.page.wait_for_function(
+            "document.querySelector('#said').innerText.includes('Refining')", timeout=PATIENCE
+        )
+
     def said(self) -> str:
         return self.page.locator("#said").inner_text()
 
@@ -237,10 +244,7 @@ def test_a_run_is_stopped_with_what_is_there(page: Page) -> None:
     page.open_sample()
     page.click(0.5, 0.6)
     page.take("wave")
-    page.page.locator("#refine").click()
-    page.page.wait_for_function(
-        "document.querySelector('#said').innerText.includes('Refining')", timeout=PATIENCE
-    )
+    page.refine()
     page.page.locator("#stop").click()
     page.page.wait_for_selector("#download:not([disabled])", timeout=PATIENCE)
     assert re.search("Stopped; what was there is kept|Done", page.said())
@@ -308,10 +312,7 @@ def test_files_go_when_the_page_does(browser: "playwright.Browser", server: Serv
     page.open_sample()
     page.click(0.5, 0.6)
     page.take("ink")
-    page.page.locator("#refine").click()
-    page.page.wait_for_function(
-        "document.querySelector('#said').innerText.includes('Refining')", timeout=PATIENCE
-    )
+    page.refine()
     assert len(runs(server)) == 1
     kept = {*server.folder.glob("studio-*")}
     context.close()

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.studio.edits import command
 from pipeline.studio.session import BOX, NOT_THING, OBJECT, REGION, THING, Place, Session
 from tests.studio.test_refining import wait_for
 
@@ -174,7 +175,7 @@ def test_the_command_repeats_the_picture(session: Session, photograph: Path, pla
     assert download is not None
     assert download.name == "my photo-painted.png"
     assert download.read_bytes() == session.result.read_bytes()
-    words = shlex.split(session.command("composite", "auto"))
+    words = shlex.split(command(run.words))
     assert "method=composite" in words
     assert run.output.relative_to(place.outputs).parts[0][:2] == "20"
     # What it names is there when the page is gone.
