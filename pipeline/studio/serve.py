@@ -64,8 +64,9 @@ def launch(
     page, sessions = build_page(painter, place)
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     atexit.register(sessions.close_all)
-    # The networks are loaded before somebody waits for them.
-    threading.Thread(target=painter.warm, daemon=True).start()
+    # The networks are loaded before somebody waits for them. No daemon: a process that ends while
+    # torch is at work in one is aborted.
+    threading.Thread(target=painter.warm).start()
     try:
         _, address, _ = page.launch(
             server_name=host,
