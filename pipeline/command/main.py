@@ -23,7 +23,7 @@ from pipeline.config.compose import register
 from pipeline.errors import fail, without_warnings
 from pipeline.results.folder import has_begun
 from pipeline.runtime import distributed, threads
-from pipeline.runtime.interruption import raise_on_sigterm
+from pipeline.runtime.interruption import raise_on
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     Exits with 0, 1 (a defect), 2 (the user can put it right) 130 (Ctrl-C) or 143 (SIGTERM).
     """
     threads.choose_waiting()
-    raise_on_sigterm()
+    raise_on("SIGTERM")
     register()
     # Hydra would print errors its own way and exit with 1; so they come here instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"

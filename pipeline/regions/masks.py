@@ -62,6 +62,8 @@ def region_masks(
 ) -> dict[str, Tensor]:
     """Soft masks of the named regions; where they overlap the later name lies on top.
 
+    A whole lies under its parts, whichever comes first: a class under its objects, and a union.
+
     Args:
         names: the regions wanted: keys of ``available``, one object of it (``person.1``, numbered
             from the largest), ``all`` (the whole picture, under the others), ``rest`` (what no
@@ -98,21 +100,22 @@ def region_masks(
 
 
 def _parts_of(name: str, names: Sequence[str], unions: Mapping[str, Sequence[str]]) -> list[str]:
-    """Which of the names, or whose objects, a union stands for."""
+    """Which of the names, or whose objects, a union stands for; and a class's objects."""
     within = {*unions.get(name, ())} - {name}
     within |= {other for other, parts in unions.items() if {*parts} < {*unions.get(name, ())}}
-    return [other for other in names if other.partition(".")[0] in within]
+    own = f"{name}."
+    return [n for n in names if n.startswith(own) or n.partition(".")[0] in within]
 
 
 def _parts_last(names: Sequence[str], unions: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names with each union before its parts; else in their order."""
+    """The names with each class and union before its parts; else in their order."""
     ordered = [*names]
     # The largest last, so that it comes before those that lie in it.
-    for union in sorted({*unions} & {*names}, key=lambda name: len(unions[name])):
-        places = [ordered.index(part) for part in _parts_of(union, names, unions)]
-        if places and min(places) < ordered.index(union):
-            ordered.remove(union)
-            ordered.insert(min(places), union)
+    for whole in sorted(names, key=lambda name: len(unions.get(name, ()))):
+        places = [ordered.index(part) for part in _parts_of(whole, names, unions)]
+        if places and min(places) < ordered.index(whole):
+            ordered.remove(whole)
+            ordered.insert(min(places), whole)
     return ordered
 
 

@@ -23,10 +23,18 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def raise_on_sigterm() -> None:
-    """SIGTERM ends the process as Ctrl-C does: by an exception, so that all is cleared up."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _raise)
+def raise_on(*names: str) -> None:
+    """Let signals end the process as Ctrl-C does: by an exception, so that all is cleared up.
+
+    Signals that are ignored (``nohup``) or have a handler keep it.
+
+    Args:
+        names: ``SIGTERM``, ``SIGHUP``; those that this system does not have count for nothing.
+    """
+    for name in names:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _raise)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

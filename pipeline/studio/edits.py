@@ -20,17 +20,18 @@ class Layer:
     Attributes:
         region: its name.
         image: path or name of the style picture.
-        strength: how boldly, in [0, 1].
+        strength: how boldly, in [0, 1]; None: as the settings say.
         scale: of the brushwork, in [0.1, 10].
-        color: ``style``, ``luminance``, ``match`` or ``histogram`` (`request.Color`).
+        color: ``style``, ``luminance``, ``match`` or ``histogram`` (`request.Color`); None: as the
+            settings say.
         shown: whether it is painted at all.
     """
 
     region: str
     image: str
-    strength: float = 0.5
+    strength: float | None = None
     scale: float = 1.0
-    color: str = "style"
+    color: str | None = None
     shown: bool = True
 
     def changed(self, **values: Any) -> "Layer":
@@ -115,8 +116,19 @@ class Edit:
 
     @property
     def painted(self) -> list[Layer]:
-        """The layers that are shown."""
-        return [layer for layer in self.layers.values() if layer.shown]
+        """The layers that are shown, a class and its objects next to each other.
+
+        That is the order in which the command, which has the objects' styles within those of the
+        class, lays them over one another.
+        """
+        return [layer for own in self._by_class().values() for layer in own]
+
+    def _by_class(self) -> dict[str, list[Layer]]:
+        found: dict[str, list[Layer]] = {}
+        for layer in self.layers.values():
+            if layer.shown:
+                found.setdefault(layer.region.partition(".")[0], []).append(layer)
+        return found
 
     def overrides(self, content: str) -> list[str]:
         """The command's words for it.
@@ -124,16 +136,24 @@ class Edit:
         Args:
             content: path or name of the photograph.
         """
-        names = {layer.region.partition(".")[0] for layer in self.painted}
-        return [
-            f"content={content}",
-            *(
-                f"+regions.{name}={_shown(region.given)}"
-                for name, region in self.drawn.items()
-                if name in names
-            ),
-            *(f"+styles.{layer.region}={_shown(layer.given)}" for layer in self.painted),
+        by_class = self._by_class()
+        drawn = [
+            f"+regions.{name}={_shown(region.given)}"
+            for name, region in self.drawn.items()
+            if name in by_class
         ]
+        styles = [word for name, own in by_class.items() for word in _style_words(name, own)]
+        return [f"content={content}", *drawn, *styles]
+
+
+def _style_words(name: str, layers: Iterable[Layer]) -> list[str]:
+    """The words for a class and its objects."""
+    styles = {layer.region: layer.given for layer in layers}
+    if name in styles and len(styles) > 1:
+        # Hydra would take the objects for parts of what the class is painted in, or the other way
+        # round; so all of them are said at once.
+        return [f"styles={_value(styles)}"]
+    return [f"+styles.{region}={_shown(given)}" for region, given in styles.items()]
 
 
 def command(words: Iterable[str]) -> str:

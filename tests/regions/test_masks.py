@@ -90,6 +90,19 @@ def test_objects_are_numbered_from_the_largest() -> None:
         region_masks(["cat.3"], {"cat": both}, PICTURE)
 
 
+@pytest.mark.parametrize("names", [("cat", "cat.2"), ("cat.2", "cat")])
+def test_objects_lie_over_their_class(names: tuple[str, ...]) -> None:
+    both = torch.zeros(1, 1, 20, 30)
+    both[..., 2:10, 2:20] = 1
+    both[..., 14:18, 20:26] = 1
+    content = torch.zeros(1, 3, 20, 30)
+    masks = region_masks(names, {"cat": both}, content)
+    assert [*masks] == [*names]
+    first, second = object_masks(both)
+    torch.testing.assert_close(masks["cat"], first)
+    torch.testing.assert_close(masks["cat.2"], second)
+
+
 def test_soft_edges_stay_with_their_object() -> None:
     both = (square(0, 0, 10) + square(20, 30, 15)) * 1.0
     both[..., 10, :10] = 0.3

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline.runtime.interruption import Interrupted, Interruption, raise_on_sigterm
+from pipeline.runtime.interruption import Interrupted, Interruption, raise_on
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -48,15 +48,18 @@ def test_in_another_thread_nothing_changes() -> None:
     assert seen == [signal.getsignal(signal.SIGINT)]
 
 
-def test_sigterm_is_an_exception() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_is_an_exception(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
     try:
-        raise_on_sigterm()
-        with pytest.raises(Interrupted, match="Terminated"):
-            os.kill(os.getpid(), signal.SIGTERM)
+        raise_on(name, "SIGNONE")
+        with pytest.raises(Interrupted) as raised:
+            os.kill(os.getpid(), number)
+        assert raised.value.number == number
         # Nobody else's is replaced.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise_on_sigterm()
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        signal.signal(number, signal.SIG_IGN)
+        raise_on(name)
+        assert signal.getsignal(number) == signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.command.overrides import plain_override
 from pipeline.config.compose import compose_settings
-from pipeline.request import parse_regions, parse_styles
+from pipeline.request import StyleChoice, parse_regions, parse_styles
 from pipeline.studio.edits import Drawn, Edit, History, Layer, command
 
 SKY, CAT = Layer("sky", "night.jpg"), Layer("cat", "my cat's, {1}.jpg", 0.8, 2.0, "match")
@@ -67,9 +67,40 @@ def test_the_command_means_what_was_asked_for() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["null", "a=b.jpg", "${oc.env:HOME}.jpg", "[a].jpg", "föö.jpg"])
+ODD = ["null", "a=b.jpg", "${oc.env:HOME}.jpg", "[a].jpg", "föö.jpg", "my cat's, {1}.jpg", "a b"]
+
+
+@pytest.mark.parametrize("name", ODD)
 def test_odd_names_stay_names(name: str) -> None:
     for layer in (Layer("sky", name), Layer("sky", name, strength=0.9)):
-        words = Edit().with_layers([layer]).overrides("astronaut")
-        settings = compose_settings([plain_override(word, sweep=False) for word in words])
-        assert parse_styles(settings.styles)["sky"][0].image == name
+        for more in ([], [Layer("sky.1", name, scale=2.0)]):
+            styles = composed(Edit().with_layers([layer, *more]))
+            assert {choices[0].image for choices in styles.values()} == {name}
+
+
+def composed(edit: Edit) -> dict[str, list[StyleChoice]]:
+    """The styles that the command has."""
+    words = [plain_override(word, sweep=False) for word in edit.overrides("astronaut")]
+    return parse_styles(compose_settings(words).styles)
+
+
+@pytest.mark.parametrize("first", ["person", "person.1"])
+@pytest.mark.parametrize("strength", [None, 0.9])
+def test_a_class_and_its_objects_have_their_own_styles(first: str, strength: float | None) -> None:
+    layers = [
+        Layer(first, "ink", strength),
+        Layer("cup", "night"),
+        Layer("person" if first == "person.1" else "person.1", "wave", strength),
+        Layer("person.2", "scream"),
+    ]
+    edit = Edit().with_layers(layers)
+    styles = composed(edit)
+    found = {name: (one.image, one.strength) for name, [one] in styles.items()}
+    assert found == {layer.region: (layer.image, layer.strength) for layer in layers}
+    # The command lays them over one another as the page does.
+    assert [*styles] == [layer.region for layer in edit.painted]
+
+
+def test_objects_alone_have_their_own_styles_in_the_page_s_order() -> None:
+    edit = Edit().with_layers([Layer("a.2", "x"), Layer("b", "y"), Layer("a.1", "z")])
+    assert [*composed(edit)] == [layer.region for layer in edit.painted] == ["a.2", "a.1", "b"]
