@@ -3,8 +3,7 @@
 import contextlib
 import importlib.util
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,26 @@ import gradio as gr
 import numpy as np
 
 from pipeline.command.messages import failure
+from pipeline.config.schema import Settings
 from pipeline.errors import UserError
 from pipeline.pictures.read import SAMPLES
 from pipeline.studio import edits
 from pipeline.studio.painter import SHOWN, Painter
-from pipeline.studio.refining import OFTEN
+from pipeline.studio.refining import OFTEN, Run
 from pipeline.studio.session import PICKS, REGION, Place, Session
+from pipeline.studio.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
-METHODS = ("guided", "stitch", "composite", "instant")
-SIZES = {
-    "as large as about the same time allows": "auto",
-    "the photograph's own size (can take long)": "full",
+_METHODS = ("guided", "stitch", "composite", "instant")
+_SIZES = {
+    "auto": "as large as about the same time allows",
+    "full": "the photograph's own size (can take long)",
 }
-COLORS = {
-    "the style's": "style",
-    "the photograph's": "luminance",
-    "the style's, fitted to the photograph's": "match",
+_COLORS = {
+    "style": "the style's",
+    "luminance": "the photograph's",
+    "match": "the style's, fitted to the photograph's",
 }
 _CSS = """
 #picture img, #before-after img {max-height: 62vh}
@@ -51,42 +52,22 @@ document.addEventListener("keydown", (event) => {
 });
 </script>
 """
+# What a browser's tab keeps when the page is loaded anew.
+_KEY = """() => {
+  const made = () => [...crypto.getRandomValues(new Uint32Array(4))].join("-");
+  try {
+    const key = sessionStorage.getItem("studio") ?? made();
+    sessionStorage.setItem("studio", key);
+    return key;
+  } catch { return ""; }
+}"""
+# The size of the picture that is clicked: when the click is looked at there may be another. (As an
+# input gr.Image is lost where an event has skipped it.)
+_CLICKED = """(_, picks) => {
+  const shown = document.querySelector("#picture img");
+  return [shown ? `${shown.naturalWidth} ${shown.naturalHeight}` : "", picks];
+}"""
 _WELCOME = "Open a photograph, click a part of it, then a style."
-
-
-class Sessions:
-    """The sessions of the pages that are open, by the browser's name for each.
-
-    Args:
-        painter: of all of them.
-        place: where their files go.
-    """
-
-    def __init__(self, painter: Painter, place: Place) -> None:
-        self._painter, self._place = painter, place
-        self._open: dict[str, Session] = {}
-        self._lock = threading.Lock()
-
-    def of(self, request: gr.Request) -> Session:
-        """The session of a page."""
-        with self._lock:
-            return self._open.setdefault(
-                str(request.session_hash), Session(self._painter, self._place)
-            )
-
-    def close(self, request: gr.Request) -> None:
-        """A page is gone."""
-        with self._lock:
-            session = self._open.pop(str(request.session_hash), None)
-        if session is not None:
-            session.close()
-
-    def close_all(self) -> None:
-        """The server is going."""
-        with self._lock:
-            sessions, self._open = [*self._open.values()], {}
-        for session in sessions:
-            session.close()
 
 
 @contextlib.contextmanager
@@ -121,11 +102,26 @@ def build_page(painter: Painter, place: Place) -> tuple[gr.Blocks, Sessions]:
             with gr.Column(scale=3, min_width=320):
                 parts = _picture_column()
             with gr.Column(scale=2, min_width=320):
-                parts |= _side_column()
-        _connect(page, sessions, {**parts, "said": said})
-        page.unload(sessions.close)
+                parts |= _side_column(painter.usual)
+        parts |= {"said": said, "from_browser": gr.Textbox(visible=False)}
+        _connect(page, sessions, parts)
+
+        def leave(request: gr.Request) -> None:
+            sessions.leave(_connection(request))
+
+        page.unload(leave)
     page.queue(default_concurrency_limit=8, max_size=64, status_update_rate=1)
     return page, sessions
+
+
+def _connection(request: gr.Request) -> str:
+    return str(request.session_hash)
+
+
+def _choices(labels: Mapping[str, str], usual: str) -> list[tuple[str, str]]:
+    """What a setting can be, as the page calls it; and what it is, if that is none of these."""
+    known = [(label, value) for value, label in labels.items()]
+    return known if usual in labels else [(usual, usual), *known]
 
 
 def _picture_column() -> dict[str, Any]:
@@ -212,12 +208,17 @@ def _picture_column() -> dict[str, Any]:
     }
 
 
-def _side_column() -> dict[str, Any]:
+def _side_column(usual: Settings) -> dict[str, Any]:
     regions = gr.CheckboxGroup([], label="Regions", elem_id="regions", visible=False)
     picks = gr.Radio(PICKS, value=REGION, label="A click on the picture picks", elem_id="picks")
-    strength = gr.Slider(0, 1, 0.5, step=0.05, label="Strength", elem_id="strength")
+    strength = gr.Slider(0, 1, usual.strength, step=0.05, label="Strength", elem_id="strength")
     scale = gr.Slider(0.5, 3, 1, step=0.1, label="Size of brushwork", elem_id="scale")
-    color = gr.Radio([*COLORS], value=next(iter(COLORS)), label="Colours", elem_id="color")
+    color = gr.Radio(
+        _choices(_COLORS, usual.color.value),
+        value=usual.color.value,
+        label="Colours",
+        elem_id="color",
+    )
     layers = gr.CheckboxGroup([], label="Painted (untick to hide)", elem_id="layers", visible=False)
     remove = gr.Button("Take the style off what is selected", size="sm", elem_id="remove")
     with gr.Accordion("More ways to a region", open=False):
@@ -248,10 +249,18 @@ def _side_column() -> dict[str, Any]:
         mended = gr.Button("Take it", size="sm", visible=False, elem_id="mended")
     with gr.Accordion("How it is refined", open=False), gr.Row():
         method = gr.Dropdown(
-            [*METHODS], value=METHODS[0], label="Method", elem_id="method", min_width=120
+            _choices({name: name for name in _METHODS}, usual.method.name),
+            value=str(usual.method.name),
+            label="Method",
+            elem_id="method",
+            min_width=120,
         )
         size = gr.Dropdown(
-            [*SIZES], value=next(iter(SIZES)), label="Size", elem_id="size", min_width=160
+            _choices(_SIZES, str(usual.size)),
+            value=str(usual.size),
+            label="Size",
+            elem_id="size",
+            min_width=160,
         )
     command = gr.Code(
         label="The command that makes it",
@@ -329,7 +338,8 @@ def _values(session: Session, said: str) -> list[Any]:
     labels = {layer.label: layer.shown for layer in edit.layers.values()}
     shown = session.shown() if regions is not None else None
     download = session.download()
-    color = {value: label for label, value in COLORS.items()}
+    usual = session.painter.usual
+    strength = chosen.strength if chosen else None
     return [
         shown,
         said or _hint(session),
@@ -345,9 +355,9 @@ def _values(session: Session, said: str) -> list[Any]:
         gr.Button(visible=False),
         gr.DownloadButton(value=download, interactive=download is not None),
         gr.Code(visible=download is not None),
-        chosen.strength if chosen else 0.5,
+        usual.strength if strength is None else strength,
         chosen.scale if chosen else 1.0,
-        color.get(chosen.color if chosen else "style", next(iter(COLORS))),
+        (chosen and chosen.color) or usual.color.value,
         (session.before(), session.after()) if regions is not None else None,
         gr.skip(),
     ]
@@ -372,22 +382,37 @@ def _hint(session: Session) -> str:
 def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None:
     outputs = [*(parts[name] for name in _SHOWN), parts["strip"]]
 
+    def show_again(request: gr.Request) -> list[Any]:
+        """What there is: after an error, no part of the page keeps what was refused."""
+        with _in_words():
+            return [*_values(sessions.of(_connection(request)), ""), gr.skip()]
+
     def on(
         trigger: Callable[..., Any],
         change: Callable[..., str | None],
         inputs: list[Any] | None = None,
         strip: bool = False,
         progress: str = "minimal",
-    ) -> None:
-        """Let an event change its page's session; all that shows it is shown anew."""
+        js: str | None = None,
+    ) -> Any:
+        """Let an event change its page's session; all that shows it is shown anew.
+
+        Args:
+            trigger: of the event.
+            change: what it does, given the session and the inputs.
+            inputs: components.
+            strip: whether the strip's pictures change.
+            progress: how much is seen of it.
+            js: what the browser makes of the inputs.
+        """
 
         def react(request: gr.Request, *given: Any) -> Iterator[list[Any]]:
-            session = sessions.of(request)
             with _in_words():
+                session = sessions.of(_connection(request))
                 said = change(session, *given) or ""
                 yield from _view(session, said, strip)
 
-        trigger(
+        event = trigger(
             _with_data(react, change),
             inputs,
             outputs,
@@ -395,28 +420,43 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
             show_progress_on=parts["picture" if progress == "full" else "said"],
             concurrency_id="device",
             concurrency_limit=1,
+            # Each counts, with the values of its time; Gradio would drop those that come quickly.
+            trigger_mode="multiple",
+            js=js,
             api_visibility="private",
         )
+        event.failure(show_again, None, outputs, **_QUIETLY)
+        return event
 
-    on(page.load, lambda session: None, strip=True)
-    on(parts["photograph"].upload, _open, [parts["photograph"]], True, "full")
-    on(parts["camera"].input, _open_camera, [parts["camera"]], True, "full")
-    on(parts["sample"].input, Session.open_sample, [parts["sample"]], True, "full")
-    on(parts["picture"].select, _click, [parts["picks"]], True)
+    strength, scale, color = (parts[name] for name in ("strength", "scale", "color"))
+    opened = [
+        on(parts["photograph"].upload, _open, [parts["photograph"]], True, "full"),
+        on(parts["camera"].input, _open_camera, [parts["camera"]], True, "full"),
+        on(parts["sample"].input, Session.open_sample, [parts["sample"]], True, "full"),
+    ]
+    clicked = [parts["from_browser"], parts["picks"]]
+    on(parts["picture"].select, _click, clicked, True, js=_CLICKED)
     on(parts["regions"].input, Session.select, [parts["regions"]], True)
     on(parts["strip"].select, _take)
     on(parts["own"].upload, _add_style, [parts["own"]], True)
-    on(parts["strength"].release, lambda s, v: s.change(strength=v), [parts["strength"]], True)
-    on(parts["scale"].release, lambda s, v: s.change(scale=v), [parts["scale"]], True)
-    on(parts["color"].input, lambda s, v: s.change(color=COLORS[v]), [parts["color"]], True)
+    on(strength.release, _change_strength, [strength], True)
+    on(scale.release, _change_scale, [scale], True)
+    on(color.input, _change_color, [color], True)
     on(parts["layers"].input, _show, [parts["layers"]])
     on(parts["remove"].click, Session.remove)
     on(parts["undo"].click, Session.undo, strip=True)
     on(parts["redo"].click, Session.redo, strip=True)
     on(parts["phrase"].submit, Session.write_region, [parts["phrase"]], True, "full")
     on(parts["load_mask"].upload, _load_mask, [parts["load_mask"]], True)
-    _connect_mending(sessions, parts, on)
-    _connect_refining(sessions, parts, outputs)
+    hide = _connect_mending(sessions, parts, on)
+    for event in opened:
+        hide(event)
+    begun = _connect_refining(page, sessions, parts, outputs)
+    begun.failure(show_again, None, outputs, **_QUIETLY)
+
+
+#: For events that nobody waits for.
+_QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def _with_data(react: Callable[..., Any], change: Callable[..., Any]) -> Callable[..., Any]:
@@ -431,48 +471,49 @@ def _with_data(react: Callable[..., Any], change: Callable[..., Any]) -> Callabl
 
 
 def _open(session: Session, path: str) -> None:
-    with _sent(path) as file:
-        session.open(file, file.name)
+    session.open(Path(path), Path(path).name)
 
 
 def _open_camera(session: Session, path: str | None) -> None:
     if path is not None:
-        with _sent(path) as file:
-            session.open(file, "camera")
+        session.open(Path(path), "camera")
 
 
 def _load_mask(session: Session, path: str) -> None:
-    with _sent(path) as file:
-        session.load_mask(file, file.name)
+    session.load_mask(Path(path), Path(path).name)
 
 
 def _add_style(session: Session, path: str) -> str:
-    with _sent(path) as file:
-        added = session.add_style(file, file.name)
+    added = session.add_style(Path(path), Path(path).name)
     if session.selected:
         session.take(added)
         return ""
     return "Your style is in the strip. Click a part of the picture, then the style."
 
 
-@contextlib.contextmanager
-def _sent(path: str) -> Iterator[Path]:
-    """A file that the browser has sent, in the server's own folder; it goes once it is read."""
-    file = Path(path)
-    try:
-        yield file
-    finally:
-        file.unlink(missing_ok=True)
+def _change_strength(session: Session, value: float) -> None:
+    session.change(strength=value)
 
 
-def _click(session: Session, picks: str, event: gr.SelectData) -> str:
+def _change_scale(session: Session, value: float) -> None:
+    session.change(scale=value)
+
+
+def _change_color(session: Session, value: str) -> None:
+    session.change(color=value)
+
+
+def _click(session: Session, size: str, picks: str, event: gr.SelectData) -> str:
+    width, height = map(int, size.split())
     column, row = event.index
-    width, height = session.size()
     return session.click(min(1.0, (column + 0.5) / width), min(1.0, (row + 0.5) / height), picks)
 
 
 def _take(session: Session, event: gr.SelectData) -> None:
-    session.take(session.offered[int(event.index)])
+    name = event.value["caption"]
+    if name not in session.styles:
+        raise UserError(f"the style {name} is gone; choose another")
+    session.take(session.styles[name])
 
 
 def _show(session: Session, labels: list[str]) -> None:
@@ -480,14 +521,19 @@ def _show(session: Session, labels: list[str]) -> None:
     session.show([layer.region for layer in layers if layer.label in labels])
 
 
-def _connect_mending(sessions: Sessions, parts: dict[str, Any], on: Callable[..., None]) -> None:
+def _connect_mending(
+    sessions: Sessions, parts: dict[str, Any], on: Callable[..., Any]
+) -> Callable[[Any], None]:
+    """Connect the brush and the files of masks; how an event makes the brush go."""
+
     def begin(request: gr.Request) -> tuple[Any, Any]:
-        session = sessions.of(request)
         with _in_words():
-            shown = np.asarray(session.outlined())
+            session = sessions.of(_connection(request))
+            shown = np.asarray(session.begin_mending())
         # Not the mask as a layer: the editor would show it beside its place.
         value: Any = {"background": shown, "layers": [], "composite": None}
-        return gr.ImageEditor(value=value, visible=True), gr.Button(visible=True)
+        label = f"{session.selected[0]}: white belongs to it, black does not"
+        return gr.ImageEditor(value=value, label=label, visible=True), gr.Button(visible=True)
 
     def end(session: Session, value: dict[str, Any] | None) -> None:
         layers = [] if value is None else value["layers"]
@@ -496,25 +542,30 @@ def _connect_mending(sessions: Sessions, parts: dict[str, Any], on: Callable[...
         painted = np.asarray(layers[0], np.float32) / 255
         session.mend(painted[..., :3].mean(2), painted[..., 3])
 
-    def hide() -> tuple[Any, Any]:
-        return gr.ImageEditor(visible=False), gr.Button(visible=False)
-
     def save(request: gr.Request) -> Any:
-        session = sessions.of(request)
         with _in_words():
+            session = sessions.of(_connection(request))
             mask = session.mask_picture()
             path = session.folder / f"{'-'.join(session.selected)}-mask.png"
             mask.save(path)
         return gr.File(value=str(path), visible=True)
 
-    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    parts["mend"].click(begin, None, [parts["editor"], parts["mended"]], **options)
-    parts["save_mask"].click(save, None, parts["mask_file"], **options)
-    on(parts["mended"].click, end, [parts["editor"]], True)
-    parts["mended"].click(hide, None, [parts["editor"], parts["mended"]], **options)
+    editor = [parts["editor"], parts["mended"]]
+
+    def hide(event: Any) -> None:
+        hidden = gr.ImageEditor(visible=False), gr.Button(visible=False)
+        event.success(lambda: hidden, None, editor, **_QUIETLY)
+
+    parts["mend"].click(begin, None, editor, **_QUIETLY)
+    parts["save_mask"].click(save, None, parts["mask_file"], **_QUIETLY)
+    hide(on(parts["mended"].click, end, [parts["editor"]], True))
+    return hide
 
 
-def _connect_refining(sessions: Sessions, parts: dict[str, Any], outputs: list[Any]) -> None:
+def _connect_refining(
+    page: gr.Blocks, sessions: Sessions, parts: dict[str, Any], outputs: list[Any]
+) -> Any:
+    """Connect the run; the event that starts one."""
     place = {name: number for number, name in enumerate(_SHOWN)}
 
     def only(**values: Any) -> list[Any]:
@@ -524,59 +575,57 @@ def _connect_refining(sessions: Sessions, parts: dict[str, Any], outputs: list[A
             changed[place[name]] = value
         return changed
 
-    def refine(method: str, size: str, request: gr.Request) -> Iterator[list[Any]]:
-        session = sessions.of(request)
+    def load(key: str, request: gr.Request) -> Iterator[list[Any]]:
         with _in_words():
-            run = session.start(method, SIZES[size])
-            yield only(
-                said="Starting ...",
-                stop=gr.Button(visible=True),
-                command=gr.Code(value=edits.command(run.words), visible=True),
-                refine=gr.Button(interactive=False),
-                tabs=gr.Tabs(selected="picture"),
-            )
-            try:
-                number = 0
-                while not run.wait(OFTEN) and not session.closed:
-                    found = run.look()
-                    if found.picture is None:
-                        continue
-                    number += 1
-                    # Two names in turn: the one before may still be on its way to the browser.
-                    path = session.folder / f"on-its-way-{number % 2}.jpg"
-                    path.write_bytes(found.picture)
-                    left = found.seconds_left
-                    about = "" if left is None else f", about {left:.0f} s left"
-                    yield only(picture=str(path), said=f"Refining: {found.done:.0%}{about}")
-                if session.closed:
-                    return
-                said = session.finish()
-            finally:
-                run.end()
-            yield [*_values(session, said), gr.skip()]
+            session = sessions.begin(_connection(request), key)
+            yield from _view(session, strip=True)
+            if session.run is not None:  # the page was loaded anew meanwhile
+                yield from watch(session, session.run)
 
-    def show_again(request: gr.Request) -> list[Any]:
-        session = sessions.of(request)
-        return [*_values(session, ""), gr.skip()]
+    def refine(method: str, size: str, request: gr.Request) -> Iterator[list[Any]]:
+        with _in_words():
+            session = sessions.of(_connection(request))
+            yield from watch(session, session.start(method, size))
+
+    def watch(session: Session, run: Run) -> Iterator[list[Any]]:
+        yield only(
+            said="Starting ...",
+            stop=gr.Button(visible=True),
+            command=gr.Code(value=edits.command(run.words), visible=True),
+            refine=gr.Button(interactive=False),
+            tabs=gr.Tabs(selected="picture"),
+        )
+        number = 0
+        while not run.wait(OFTEN):
+            found = run.look()
+            if found.picture is None:
+                continue
+            number += 1
+            # Two names in turn: the one before may still be on its way to the browser.
+            path = session.folder / f"on-its-way-{number % 2}.jpg"
+            path.write_bytes(found.picture)
+            left = found.seconds_left
+            about = "" if left is None else f", about {left:.0f} s left"
+            yield only(picture=str(path), said=f"Refining: {found.done:.0%}{about}")
+        if session.run is run and not session.closed:
+            yield [*_values(session, session.finish()), gr.skip()]
 
     def stop(request: gr.Request) -> str:
-        run = sessions.of(request).run
+        with _in_words():
+            run = sessions.of(_connection(request)).run
         if run is not None:
             run.stop()
         return "Stopping after this iteration ..."
 
-    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    begun = parts["refine"].click(
-        refine,
-        [parts["method"], parts["size"]],
-        outputs,
-        show_progress_on=parts["said"],
-        concurrency_id="device",
-        concurrency_limit=1,
-        **{**options, "show_progress": "minimal"},
-    )
-    begun.failure(show_again, None, outputs, **options)
-    parts["stop"].click(stop, None, parts["said"], queue=False, **options)
+    on_device: dict[str, Any] = {
+        "show_progress_on": parts["said"],
+        "concurrency_id": "device",
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+    }
+    page.load(load, parts["from_browser"], outputs, js=_KEY, **on_device)
+    parts["stop"].click(stop, None, parts["said"], queue=False, **_QUIETLY)
+    return parts["refine"].click(refine, [parts["method"], parts["size"]], outputs, **on_device)
 
 
 def appearance() -> dict[str, Any]:

@@ -6,7 +6,9 @@ on a photograph of the page's size.
 
 import dataclasses
 import functools
+import logging
 import math
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from pipeline import build
 from pipeline.command.overrides import plain_override
 from pipeline.config.compose import compose_settings
 from pipeline.engine.engine import Engine
+from pipeline.errors import UserError, describe
 from pipeline.paint import paint, rounds
 from pipeline.pictures import read
 from pipeline.pictures.boxes import Box, surroundings
@@ -34,6 +37,10 @@ from pipeline.studio.edits import Drawn, Layer
 from pipeline.studio.regions import Regions, as_image
 from pipeline.styles import StylePicture, prepared_regions
 
+log = logging.getLogger(__name__)
+
+#: Settings that a page has of its own.
+_THE_PAGE_S = re.compile(r"[+~]*(content|styles|regions)\b")
 #: Long side in pixels of what the page shows and paints, and of a picture of a region in a style.
 SHOWN, SWATCH = 640, 176
 # Pixels of a swatch's surroundings, and of a style picture that paints one, at most.
@@ -47,6 +54,12 @@ class Painter:
     Args:
         words: settings for every run, as on the command line.
         folder: where relative paths begin.
+
+    Attributes:
+        usual: the settings of a run with these words and nothing else.
+
+    Raises:
+        UserError: a setting is wrong, or one that the page has itself.
     """
 
     words: Sequence[str] = ()
@@ -55,15 +68,24 @@ class Painter:
     _pictures: dict[tuple[str, int, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        words = [*self.words, "preset=draft", f"size={SHOWN}"]
-        self._settings = compose_settings([plain_override(word, sweep=False) for word in words])
+        for word in self.words:
+            own = _THE_PAGE_S.match(word)
+            if own is not None:
+                raise UserError(f"{own[1]} is chosen on the page; leave {word} out")
+        words = [plain_override(word, sweep=False) for word in self.words]
+        self.usual = compose_settings(words)
+        at_once = ("preset=draft", "method=instant", f"size={SHOWN}")
+        self._settings = compose_settings([*words, *at_once])
         self._where = device.prepare(device.choose(self._settings.device))
 
     def warm(self) -> None:
-        """Load what is needed, so that nobody has to wait for it."""
-        regions = self.find("astronaut")
-        if regions.names:
-            self.swatch(regions, regions.names[:1], Layer(regions.names[0], "ink"))
+        """Load what is needed, so that nobody has to wait for it; what is wrong is only logged."""
+        try:
+            regions = self.find("astronaut")
+            if regions.names:
+                self.swatch(regions, regions.names[:1], Layer(regions.names[0], "ink"))
+        except (UserError, OSError) as error:
+            log.warning("%s", describe(error))
 
     def find(self, content: str) -> Regions:
         """What a photograph shows.

@@ -41,7 +41,9 @@ def taken(path: Path, name: str) -> Image.Image:
     except UnidentifiedImageError:
         raise UserError(f"{name} is not a picture that can be read; use JPEG, PNG, ...") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
+        # Not the path, which is the server's.
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = " ".join(str(said).split())
         raise UserError(f"{name} cannot be read: {reason}; save it anew as PNG or JPEG") from None
     if width * height > MOST_PIXELS:
         raise UserError(

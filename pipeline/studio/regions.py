@@ -37,12 +37,15 @@ class Regions:
     masks: Mapping[str, Tensor]
     unions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     drawn: Collection[str] = ()
+    _found: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def with_drawn(self, name: str, mask: Tensor) -> "Regions":
         """The same with a region of one's own over the others."""
         masks = {other: kept for other, kept in self.masks.items() if other != name}
         drawn = (*(other for other in self.drawn if other != name), name)
-        return Regions(self.content, {**masks, name: mask}, self.unions, drawn)
+        # What was found of the others stays.
+        found = {other: kept for other, kept in self._found.items() if other != name}
+        return Regions(self.content, {**masks, name: mask}, self.unions, drawn, found)
 
     @property
     def names(self) -> list[str]:
@@ -58,17 +61,26 @@ class Regions:
 
     def objects(self, name: str) -> list[str]:
         """The names of a class's objects, ``person.1``, ...; empty where it is one object."""
+        return [*self._objects(name)]
+
+    def _objects(self, name: str) -> dict[str, Tensor]:
         if name not in self.masks or name in self.drawn or name in (BACKGROUND, *SCENE_CLASSES):
-            return []
-        count = len(object_masks(self.masks[name]))
-        return [f"{name}.{number + 1}" for number in range(count)] if count > 1 else []
+            return {}
+        if name not in self._found:
+            masks = object_masks(self.masks[name])
+            named = {f"{name}.{number + 1}": mask for number, mask in enumerate(masks)}
+            self._found[name] = named if len(named) > 1 else {}
+        return self._found[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a region, or such an object of one."""
+        return name in self.masks or name in self._objects(name.partition(".")[0])
 
     def mask(self, name: str) -> Tensor:
-        """(1, 1, H, W) in [0, 1], of a region or one of its objects."""
+        """(1, 1, H, W) in [0, 1], of a region or one of its objects that there is."""
         if name in self.masks:
             return self.masks[name]
-        base, _, number = name.partition(".")
-        return object_masks(self.masks[base])[int(number) - 1]
+        return self._objects(name.partition(".")[0])[name]
 
     def together(self, names: Sequence[str]) -> Tensor:
         """(1, 1, H, W) in [0, 1], of several regions or objects, at least one."""

@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import contextlib
 import ipaddress
 import os
 import shutil
@@ -11,10 +12,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.command.overrides import plain_override
-from pipeline.config.compose import compose_settings
 from pipeline.errors import UserError, fails_in_one_line, without_warnings
 from pipeline.runtime import threads
+from pipeline.runtime.interruption import raise_on
 
 
 def launch(
@@ -47,7 +47,6 @@ def launch(
         import gradio  # noqa: F401
     except ImportError:
         raise UserError("the studio needs gradio: pip install -e '.[studio]'") from None
-    compose_settings([plain_override(word, sweep=False) for word in words])
     from pipeline.studio.page import appearance, build_page
     from pipeline.studio.painter import Painter
     from pipeline.studio.pictures import MOST_BYTES
@@ -120,7 +119,9 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     without_warnings()
     threads.choose_waiting()
-    with fails_in_one_line():
+    # What is registered with `atexit`, runs and pictures, goes then too.
+    raise_on("SIGTERM", "SIGHUP")
+    with fails_in_one_line(), contextlib.suppress(KeyboardInterrupt):
         launch(
             *given.settings,
             host=given.host,

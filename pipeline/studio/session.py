@@ -74,7 +74,7 @@ class Session:
         history: what was asked for.
         selected: regions, in the order in which they were selected.
         choosing: whether more may be selected; a style ends it.
-        run: the one that is under way, or was last.
+        run: the one that is under way, or whose result is still to be taken.
         result: the last run's picture, as long as nothing has been asked for since.
         offered: the style pictures in the order in which the page shows them.
         closed: whether the page is gone.
@@ -96,6 +96,8 @@ class Session:
     _corner: tuple[float, float] | None = None
     _swatches: dict[tuple[object, ...], Image.Image] = field(default_factory=dict)
     _painted: tuple[object, Image.Image] | None = None
+    _with_drawn: tuple[object, Regions] | None = None
+    _mending: tuple[str, str] | None = None
 
     @property
     def folder(self) -> Path:
@@ -123,12 +125,15 @@ class Session:
     @property
     def regions(self) -> Regions | None:
         """Those that were found, and over them those of one's own; None before a photograph."""
-        found = self._found
-        if found is None:
+        if self._found is None:
             return None
-        for drawn in self.edit.drawn.values():
-            found = found.with_drawn(drawn.name, self._masks[drawn])
-        return found
+        drawn = tuple(self.edit.drawn.values())
+        if self._with_drawn is None or self._with_drawn[0] != drawn:
+            found = self._found
+            for own in drawn:
+                found = found.with_drawn(own.name, self._masks[own])
+            self._with_drawn = drawn, found
+        return self._with_drawn[1]
 
     @property
     def styles(self) -> dict[str, str]:
@@ -153,10 +158,6 @@ class Session:
             self._painted = key, done
         return self._painted[1]
 
-    def size(self) -> tuple[int, int]:
-        """Width and height of what `shown` returns, in pixels."""
-        return _shown_size(self.after().size)
-
     def shown(self) -> Image.Image:
         """What the page shows: the picture, with what is selected set off while one chooses."""
         regions = self._opened()
@@ -167,17 +168,6 @@ class Session:
             return _enlarged(regions.overview())
         return _enlarged(picture)
 
-    def outlined(self) -> Image.Image:
-        """The photograph, what is selected set off from the rest.
-
-        Raises:
-            UserError: nothing is selected.
-        """
-        regions = self._opened()
-        if not self.selected:
-            raise UserError("select a region first")
-        return regions.outlined(self.before(), self.selected)
-
     def _finished(self) -> Image.Image | None:
         """The result of the last run, if it is of what is asked for now."""
         if self.result is None or not self.result.is_file():
@@ -187,11 +177,12 @@ class Session:
 
     def strip(self) -> list[tuple[Image.Image, str]]:
         """Every style on what is selected, and what it is called; `offered` is in this order."""
-        found, self.offered = [], []
+        found, offered = [], []
         for name, image in self.styles.items():
             with suppress(UserError):  # a broken picture in the folder
                 found.append((self.swatch(image), name))
-                self.offered.append(image)
+                offered.append(image)
+        self.offered = offered
         return found
 
     def swatch(self, image: str) -> Image.Image:
@@ -227,8 +218,8 @@ class Session:
         found = self.painter.find(content)
         self.content, self._found, self.history = content, found, History()
         self._masks.clear()
+        self._with_drawn = self._mending = self._corner = None
         self.selected, self.choosing, self.result = (), True, None
-        self._corner = None
         self._swatches.clear()
 
     def _opened(self) -> Regions:
@@ -245,10 +236,9 @@ class Session:
         added = [name for name in names if name not in self.selected]
         if added and not self.choosing:
             names = added
-        known = [*regions.names, *(one for name in regions.names for one in regions.objects(name))]
         self.selected = (
             *(name for name in self.selected if name in names),
-            *(name for name in names if name in known and name not in self.selected),
+            *(name for name in names if regions.has(name) and name not in self.selected),
         )
         self.choosing = True
 
@@ -336,18 +326,34 @@ class Session:
         mask = pictures.taken(path, name).convert("L")
         self._mask_region(mask, self._unused(Path(name).stem))
 
+    def begin_mending(self) -> Image.Image:
+        """The photograph with the selected region, which `mend` is for from now on, set off.
+
+        Raises:
+            UserError: not one region is selected.
+        """
+        regions = self._opened()
+        assert self.content is not None
+        if len(self.selected) != 1:
+            raise UserError("select one region first")
+        self._mending = self.content, self.selected[0]
+        return regions.outlined(self.before(), self.selected)
+
     def mend(self, color: npt.NDArray[Any], opacity: npt.NDArray[Any]) -> None:
-        """The selected region as it was mended by hand.
+        """The region of `begin_mending` as it was mended by hand.
 
         Args:
             color: (H, W) in [0, 1]: 1 belongs to it, 0 does not. Of any size.
             opacity: (H, W) in [0, 1], where something was painted.
 
         Raises:
-            UserError: not one region is selected, or nothing is left of it.
+            UserError: that region is gone, or nothing is left of it.
         """
-        name = self._one_selected()
-        before = np.asarray(self.mask_picture(), np.float32) / 255
+        regions = self._opened()
+        content, name = self._mending or ("", "")
+        if content != self.content or not regions.has(name):
+            raise UserError("what you have painted on is gone; begin anew with the brush")
+        before = regions.mask(name)[0, 0].cpu().numpy()
         size = before.shape[1], before.shape[0]
         new, share = (cv2.resize(np.asarray(one, np.float32), size) for one in (color, opacity))
         inside = before + share * (new - before)
@@ -362,12 +368,19 @@ class Session:
         self._draw(Drawn(name, str(path)))
 
     def _draw(self, drawn: Drawn) -> None:
-        """Take a region of one's own, and select it alone."""
+        """Take a region of one's own, and select it alone.
+
+        Raises:
+            UserError: there is nothing of it, or what is painted cannot be painted with it.
+        """
         self._opened()
         assert self.content is not None
-        self._masks[drawn] = self.painter.draw(self.content, drawn)
-        self.history = self.history.then(self.edit.with_drawn(drawn))
-        self.selected, self.choosing, self.result = (drawn.name,), True, None
+        mask = self.painter.draw(self.content, drawn)
+        if not (mask >= 0.5).any():
+            raise UserError(f"there is nothing of {drawn.name}; a mask is white where it is")
+        self._masks[drawn] = mask
+        self._then(self.edit.with_drawn(drawn))
+        self.selected, self.choosing = (drawn.name,), True
 
     def _unused(self, name: str) -> str:
         """A name for a region that nothing else has."""
@@ -381,11 +394,6 @@ class Session:
             for number in itertools.count(1)
             if (found := plain if number == 1 else f"{plain}{number}") not in taken
         )
-
-    def _one_selected(self) -> str:
-        if len(self.selected) != 1:
-            raise UserError("select one region first")
-        return self.selected[0]
 
     def mask_picture(self) -> Image.Image:
         """What is selected as a mask: white is inside.
@@ -415,6 +423,11 @@ class Session:
 
     def change(self, **values: object) -> None:
         """Change the layers of what is selected: ``strength``, ``scale``, ``color``."""
+        # What is usual is not said, so that the command is short and no change is no edit.
+        usual = self.painter.usual
+        for name, value in {"strength": usual.strength, "color": usual.color.value}.items():
+            if name in values and values[name] == value:
+                values[name] = None
         layers = [self.edit.layers[name] for name in self.selected if name in self.edit.layers]
         self._then(self.edit.with_layers(layer.changed(**values) for layer in layers))
 
@@ -439,19 +452,6 @@ class Session:
         folder = self.folder / "styles" if self.place.shared else self.place.styles
         return str(pictures.kept(picture, folder, name))
 
-    def _then(self, edit: Edit) -> None:
-        """One edit more; one that cannot be painted is none."""
-        before, result = self.history, self.result
-        self.history = before.then(edit)
-        if self.history is before:
-            return
-        self.result = None
-        try:
-            self.after()
-        except UserError:
-            self.history, self.result = before, result
-            raise
-
     def undo(self) -> None:
         """One edit less."""
         self._go(self.history.undone())
@@ -463,9 +463,25 @@ class Session:
     def _go(self, history: History) -> None:
         if history is self.history:
             return
-        self.history, self.choosing, self.result = history, False, None
-        there = self._opened().masks
-        self.selected = tuple(n for n in self.selected if n.partition(".")[0] in there)
+        self._become(history)
+        self.choosing = False
+        there = self._opened()
+        self.selected = tuple(name for name in self.selected if there.has(name))
+
+    def _then(self, edit: Edit) -> None:
+        self._become(self.history.then(edit))
+
+    def _become(self, history: History) -> None:
+        """Go on with other edits; with those that can be painted, or else all stays as it was."""
+        before, result = self.history, self.result
+        if history is before:
+            return
+        self.history, self.result = history, None
+        try:
+            self.after()
+        except Exception:
+            self.history, self.result = before, result
+            raise
 
     # A run.
 
@@ -473,7 +489,7 @@ class Session:
         """The command's words for what is asked for; what it names is kept from now on.
 
         Args:
-            method: of `METHODS`.
+            method: of the command.
             size: ``auto``, ``full`` or pixels.
 
         Raises:
@@ -492,7 +508,9 @@ class Session:
             for name, layer in self.edit.layers.items()
         }
         lasting = Edit(layers, drawn)
-        chosen = [f"method={method}"] * (method != "guided") + [f"size={size}"] * (size != "auto")
+        usual = self.painter.usual
+        chosen = [f"method={method}"] * (method != usual.method.name)
+        chosen += [f"size={size}"] * (size != str(usual.size))
         return [*self.painter.words, *lasting.overrides(self._lasting(self.content)), *chosen]
 
     def _lasting(self, name: str) -> str:
@@ -524,7 +542,7 @@ class Session:
         Raises:
             UserError: there is none, and why.
         """
-        run = self.run
+        run, self.run = self.run, None
         assert run is not None
         if run.result is None:
             if run.stopped:

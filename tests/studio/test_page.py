@@ -43,12 +43,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("studio")
     environment = {**os.environ, "PYTHONPATH": str(CONF.parent), "PYTHONUNBUFFERED": "1"}
     words = [word for word in WORDS if not word.startswith("optimizer")]
+    words += ["optimizer.iterations=30", "size=192"]
+    # Sessions end sooner, so that nobody has to wait for it.
+    serve = (
+        "from pipeline.studio import serve, sessions; sessions.GRACE = 8.0; "
+        f"serve.main(['--no-browser', *{words}])"
+    )
     with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "pipeline.studio", "--no-browser", *words),
-            "optimizer.iterations=30",
-            "size=192",
-        ],
+        [sys.executable, "-c", serve],
         cwd=folder,
         env={**environment, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
@@ -68,6 +70,7 @@ class Page:
 
     def __init__(self, page: "playwright.Page") -> None:
         self.page = page
+        self.complaints: list[str] = []
 
     def source(self) -> str:
         """The address of the picture that is shown; empty where there is none."""
@@ -129,7 +132,9 @@ class Page:
         while quiet < 8:
             self.page.wait_for_timeout(200)
             now = [one.get_attribute("src") for one in shown.all()]
-            before, quiet = now, quiet + 1 if now == before else 0
+            if re.search("queue|processing", self.said()):
+                now = []
+            before, quiet = now, quiet + 1 if now and now == before else 0
 
     def tick(self, group: str, name: str) -> None:
         self.page.locator(f"#{group} label", has_text=name).locator("input").click()
@@ -152,7 +157,8 @@ def page(
     width, height = request.param
     context = browser.new_context(viewport={"width": width, "height": height})
     opened = context.new_page()
-    complaints: list[str] = []
+    made = Page(opened)
+    complaints = made.complaints
 
     def complain(message: "playwright.ConsoleMessage") -> None:
         if message.type == "error":
@@ -168,7 +174,7 @@ def page(
     )
     opened.goto(server.address)
     opened.wait_for_selector("#strip button", timeout=PATIENCE)
-    yield Page(opened)
+    yield made
     context.close()
     assert complaints == []
 
@@ -276,6 +282,61 @@ def test_a_bad_file_is_refused_in_words(page: Page, tmp_path: Path) -> None:
     assert "bad.jpg is not a picture that can be read; use JPEG, PNG, ..." in message
     assert "Traceback" not in message
     assert page.source() == shown
+
+
+def test_a_page_that_is_loaded_anew_goes_on(page: Page) -> None:
+    page.open_sample()
+    page.click(0.5, 0.6)
+    painted = page.take("wave")
+    page.refine()
+    page.page.reload()
+    page.page.wait_for_function(
+        "document.querySelector('#said')?.innerText.includes('Done')", timeout=PATIENCE
+    )
+    page.page.wait_for_selector("#download:not([disabled])", timeout=PATIENCE)
+    # Gradio's page complains that the stream of the one before has ended.
+    page.complaints.clear()
+    undone = page.after(lambda: page.page.locator("#undo").click())
+    assert not np.array_equal(undone, painted)
+    again = page.after(lambda: page.page.locator("#redo").click())
+    assert np.array_equal(again, painted)
+
+
+def test_quick_events_all_count(page: Page) -> None:
+    page.open_sample()
+    page.click(0.5, 0.6)
+    for style in ("ink", "night", "wave"):
+        page.take(style)
+    undo = page.page.locator("#undo")
+    for _ in range(3):
+        undo.click()
+    page.page.wait_for_selector("#undo[disabled]", timeout=PATIENCE)
+    assert page.page.locator("#layers label").count() == 0
+    # Three values, one after another: the last one counts.
+    page.wait_for_strip()
+    page.take("ink")
+    number = page.page.locator("#strength input[type=number]")
+    for value in ("0.1", "0.9", "0.3"):
+        number.fill(value)
+        number.blur()
+    page.wait_for_strip()
+    page.page.reload()
+    page.page.wait_for_selector("#layers label", timeout=PATIENCE)
+    assert number.input_value() == "0.3"
+
+
+def test_what_was_refused_does_not_stay_on_the_page(page: Page) -> None:
+    page.open_sample()
+    page.page.locator("#regions label", has_text="person").click()
+    page.wait_for_strip()
+    page.page.get_by_text("More ways to a region").click()
+    page.page.locator("#mend").click()
+    page.page.wait_for_selector("#editor canvas", timeout=PATIENCE)
+    page.page.locator("#mended").click()
+    page.page.wait_for_selector(".toast-body", timeout=PATIENCE)
+    assert "paint something first" in page.page.locator(".toast-body").inner_text()
+    # The brush stays, for another try.
+    assert page.page.locator("#editor").is_visible()
 
 
 @pytest.mark.parametrize("page", [(390, 844)], indirect=True, ids=["phone"])

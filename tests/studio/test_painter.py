@@ -28,6 +28,17 @@ def test_only_the_regions_with_a_style_change(painter: Painter) -> None:
     )
 
 
+def test_networks_that_cannot_be_had_are_only_logged_before_somebody_waits(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(content: str) -> None:
+        raise UserError("no weights; download them")
+
+    monkeypatch.setattr(painter, "find", missing)
+    painter.warm()
+    assert caplog.messages == ["no weights; download them"]
+
+
 def test_it_paints_what_the_instant_method_paints(tmp_path: Path) -> None:
     # But for the light of what is behind in pixels of an outline.
     painter = Painter([*WORDS, "matte=off"], tmp_path)

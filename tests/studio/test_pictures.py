@@ -24,6 +24,7 @@ def test_what_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert str(tmp_path) not in str(caught.value)
         return str(caught.value)
 
+    assert refused(tmp_path / "gone.jpg").startswith("sent.jpg cannot be read: No such file")
     (tmp_path / "text.jpg").write_text("no picture")
     assert "is not a picture" in refused(tmp_path / "text.jpg")
     Image.new("RGB", (40, 30)).save(tmp_path / "vector.eps")

@@ -38,6 +38,16 @@ def test_things_come_before_scenes_and_the_background_is_last(regions: Regions) 
     assert tiny.names == ["cat", "dot", "sky", "background"]
 
 
+def test_there_are_no_objects_of_what_was_drawn(regions: Regions) -> None:
+    assert regions.objects("cat") == ["cat.1", "cat.2"]
+    assert regions.has("cat.2")
+    assert not regions.has("cat.3")
+    drawn = regions.with_drawn("cat", regions.masks["cat"]).with_drawn("dot", regions.masks["sky"])
+    assert drawn.objects("cat") == []
+    assert not drawn.has("cat.2")
+    assert drawn.has("dot")
+
+
 def test_what_lies_at_a_point(regions: Regions) -> None:
     assert regions.at(0.5, 0.1) == "sky"
     assert regions.at(10 / 60, 20 / 40) == "cat"

@@ -1,11 +1,15 @@
 """The studio's command: its mistakes in one line, and who may come in."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from pipeline.config.compose import CONF
 from pipeline.errors import UserError
 from pipeline.studio import serve
 
@@ -62,6 +66,32 @@ def test_a_port_that_is_taken_ends_in_one_line() -> None:
     [line] = done.stderr.splitlines()
     assert line.startswith("error: 127.0.0.1: ")
     assert line.endswith("choose another with --host or --port")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_server_that_is_told_to_end_leaves_no_files(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.studio", "--no-browser", "segmenter=compact"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(CONF.parent),
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(tmp_path),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "The studio is at" in process.stdout.readline()
+        assert [*tmp_path.glob("studio-*")]
+        process.send_signal(getattr(signal, name))
+        _, errors = process.communicate(timeout=120)
+    assert "Traceback" not in errors
+    assert process.returncode == 0
+    assert [*tmp_path.glob("studio-*")] == []
 
 
 def test_it_is_opened_from_python_too() -> None:

@@ -1,5 +1,6 @@
 """A page's session: what its events do, without a browser."""
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.studio.edits import command
+from pipeline.studio.edits import Layer, command
+from pipeline.studio.painter import Painter
 from pipeline.studio.session import BOX, NOT_THING, OBJECT, REGION, THING, Place, Session
+from tests.studio.conftest import WORDS
 from tests.studio.test_refining import wait_for
 
 
@@ -22,6 +25,53 @@ def pixels(picture: Image.Image) -> np.ndarray:
 def opened(session: Session) -> Session:
     session.open_sample("astronaut")
     return session
+
+
+def test_what_the_server_was_given_is_what_is_usual(place: Place) -> None:
+    words = (*WORDS, "method=stitch", "strength=0.8", "color=match", "size=192")
+    session = Session(Painter(words, place.folder), place)
+    session.open_sample("astronaut")
+    session.select(["person"])
+    session.take("ink.jpg")
+    bold = pixels(session.after())
+    # That is nothing to say of a layer, nor of the command.
+    session.change(strength=0.8, color="match")
+    assert session.edit.layers["person"] == Layer("person", "ink.jpg")
+    assert session.words("stitch", "192")[len(words) :] == [
+        "content=astronaut",
+        "+styles.person=ink.jpg",
+    ]
+    # All else is.
+    session.change(strength=0.5, color="style")
+    assert not np.array_equal(pixels(session.after()), bold)
+    said = session.words("guided", "auto")[len(words) :]
+    assert said[1:] == [
+        "+styles.person={image: ink.jpg, strength: 0.5, color: style}",
+        "method=guided",
+        "size=auto",
+    ]
+
+
+def test_what_the_page_chooses_is_not_taken_from_the_server(place: Place) -> None:
+    for word in ("+styles.person=ink.jpg", "content=astronaut", "++regions.x=mask.png"):
+        with pytest.raises(UserError, match=r"is chosen on the page; leave .* out"):
+            Painter((word,), place.folder)
+
+
+def test_a_style_and_what_was_selected_that_are_gone(opened: Session, place: Place) -> None:
+    """An undo to a style whose picture is gone changes nothing."""
+    own = place.folder / "own.png"
+    Image.new("RGB", (64, 64), "red").save(own)
+    opened.select(["person"])
+    opened.take(str(own))
+    opened.take("ink.jpg")
+    history, shown = opened.history, pixels(opened.after())
+    own.unlink()
+    opened.painter._pictures.clear()
+    with pytest.raises(UserError, match="not found"):
+        opened.undo()
+    assert opened.history is history
+    assert np.array_equal(pixels(opened.after()), shown)
 
 
 def test_first_the_regions_are_shown_then_what_is_selected(opened: Session) -> None:
@@ -103,17 +153,61 @@ def test_a_region_is_mended_saved_and_loaded(opened: Session, tmp_path: Path) ->
     expected[:, : expected.shape[1] // 2] = 0
     painted = np.zeros(expected.shape)
     painted[:, : expected.shape[1] // 2] = 1
+    opened.begin_mending()
+    # What is selected meanwhile is not what is painted on.
+    opened.select(["background"])
     opened.mend(np.zeros(expected.shape), painted)
     assert opened.selected == ("person",)
     assert np.abs(pixels(opened.mask_picture()) - expected).max() <= 2
     opened.undo()
-    assert np.array_equal(pixels(opened.mask_picture()) if opened.selected else 0, pixels(mask))
+    assert np.array_equal(pixels(opened.mask_picture()), pixels(mask))
     mask.save(tmp_path / "person.png")
     opened.load_mask(tmp_path / "person.png", "person.png")
     assert opened.selected == ("person2",)
     assert np.abs(pixels(opened.mask_picture()) - pixels(mask)).max() <= 1
+    opened.begin_mending()
     with pytest.raises(UserError, match="nothing is left"):
         opened.mend(np.zeros((20, 20)), np.ones((20, 20)))
+    opened.undo()
+    with pytest.raises(UserError, match="is gone; begin anew"):
+        opened.mend(np.ones((20, 20)), np.ones((20, 20)))
+    opened.select(["person", "background"])
+    with pytest.raises(UserError, match="select one region first"):
+        opened.begin_mending()
+
+
+def test_a_mask_that_holds_nothing_is_refused(opened: Session, tmp_path: Path) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "black.png")
+    history = opened.history
+    with pytest.raises(UserError, match="there is nothing of black"):
+        opened.load_mask(tmp_path / "black.png", "black.png")
+    assert opened.history is history
+    opened.shown()
+
+
+def test_a_region_that_would_undo_a_style_is_refused(opened: Session, tmp_path: Path) -> None:
+    """An object's style, and a mended class that has no such object."""
+    assert opened._found is not None
+    whole = opened._found.masks["person"]
+    halves = whole.clone()
+    halves[..., whole.shape[3] // 2 - 8 : whole.shape[3] // 2 + 8] = 0
+    opened._found = dataclasses.replace(
+        opened._found, masks={**opened._found.masks, "person": halves}
+    )
+    opened._with_drawn = None
+    opened.select(["person.2"])
+    opened.take("ink.jpg")
+    shown, history = pixels(opened.shown()), opened.history
+    opened.select(["person"])
+    opened.begin_mending()
+    painted = np.zeros((192, 192))
+    painted[:, 80:] = 1
+    with pytest.raises(UserError, match=r"no person\.2"):
+        opened.mend(np.zeros((192, 192)), painted)
+    assert opened.history is history
+    opened.undo()
+    opened.redo()
+    assert np.array_equal(pixels(opened.shown()), shown)
 
 
 def test_what_cannot_be_done_is_said_and_changes_nothing(opened: Session, tmp_path: Path) -> None:

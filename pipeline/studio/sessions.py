@@ -1,0 +1,108 @@
+"""Sessions: which page has which session, and how long one outlives its page."""
+
+import threading
+from dataclasses import dataclass, field
+
+from pipeline.errors import UserError
+from pipeline.studio.painter import Painter
+from pipeline.studio.session import Place, Session
+
+#: Seconds that a session, its run included, goes on without a page: one may be loaded anew, or a
+#: connection come back.
+GRACE = 120.0
+
+
+@dataclass
+class _Kept:
+    """A session, the connections of its pages, and what ends it when there are none."""
+
+    session: Session
+    pages: set[str] = field(default_factory=set)
+    end: threading.Timer | None = None
+
+    def stay(self) -> None:
+        if self.end is not None:
+            self.end.cancel()
+            self.end = None
+
+
+class Sessions:
+    """The sessions of the pages that are open.
+
+    A page has a key, which a browser's tab keeps when it is loaded anew, and a connection, which it
+    has not.
+
+    Args:
+        painter: of all of them.
+        place: where their files go.
+    """
+
+    def __init__(self, painter: Painter, place: Place) -> None:
+        self._painter, self._place = painter, place
+        self._kept: dict[str, _Kept] = {}
+        self._keys: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, connection: str, key: str) -> Session:
+        """The session of a page that is loaded: the one it had before, or a new one.
+
+        Args:
+            connection: the server's name for it.
+            key: the tab's own, which nobody else knows; empty: none.
+        """
+        key = key or connection
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = _Kept(Session(self._painter, self._place))
+            kept = self._kept[key]
+            kept.stay()
+            kept.pages.add(connection)
+            self._keys[connection] = key
+            return kept.session
+
+    def of(self, connection: str) -> Session:
+        """The session of a page.
+
+        Raises:
+            UserError: it is gone.
+        """
+        with self._lock:
+            kept = self._kept.get(self._keys.get(connection, ""))
+            if kept is None:
+                raise UserError("the server has let go of this page; load it anew")
+            kept.stay()
+            kept.pages.add(connection)
+            return kept.session
+
+    def leave(self, connection: str) -> None:
+        """A page is gone, or cannot be reached; some time later its session ends."""
+        with self._lock:
+            key = self._keys.get(connection, "")
+            kept = self._kept.get(key)
+            if kept is None:
+                return
+            kept.pages.discard(connection)
+            if kept.pages:
+                return
+            kept.stay()
+            kept.end = threading.Timer(GRACE, self._end, [key])
+            kept.end.daemon = True
+            kept.end.start()
+
+    def _end(self, key: str) -> None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or kept.pages:
+                return
+            del self._kept[key]
+            self._keys = {one: other for one, other in self._keys.items() if other != key}
+        kept.session.close()
+
+    def close_all(self) -> None:
+        """The server is going."""
+        with self._lock:
+            all_of_them, self._kept = [*self._kept.values()], {}
+            self._keys.clear()
+        for kept in all_of_them:
+            kept.stay()
+            kept.session.close()
