@@ -78,6 +78,7 @@ OF_NO_MODULE = {
     "tests/compare/test_browser.py": "the report's page in a browser",
     "tests/simulated_cuda/test_simulated_cuda.py": "everything, on a device that pretends",
     "tests/test_ended_runs.py": "whole runs that are ended, or share a folder",
+    "tests/test_ended_trainings.py": "whole trainings that are ended",
     "tests/test_hostile.py": "everything, by the hundreds of inputs that are wrong or odd",
     "tests/test_layout.py": "the imports",
     "tests/test_portability.py": "the wheel, from outside",

@@ -1,0 +1,86 @@
+"""Trainings that are killed go on to the same weights."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from pipeline.config.compose import CONF
+from tests.training.test_feedforward import PHOTOS
+from tests.training.test_instant import PAINTINGS
+
+STEPS = 40
+
+
+def begin(folder: Path, name: str, resume: bool = False) -> subprocess.Popen[str]:
+    """A small training in a process of its own, whose state is kept at every step."""
+    words = [
+        "style=style.png",
+        "photos=[photos]",
+        f"output={name}/out.safetensors",
+        f"checkpoint={name}/state.pth",
+        f"steps={STEPS}",
+        f"resume={str(resume).lower()}",
+        *("batch=2", "crop=48", "width=4", "device=cpu", f"hydra.run.dir={name}/log"),
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.training.feedforward", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CONF.parent)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+
+
+def kill_and_go_on(kills: int, folder: Path) -> None:
+    (folder / "photos").mkdir()
+    for number, picture in enumerate(PHOTOS):
+        cv2.imwrite(str(folder / "photos" / f"{number}.png"), picture)
+    cv2.imwrite(str(folder / "style.png"), PAINTINGS[0])
+    finish(begin(folder, "whole"))
+    expected = (folder / "whole" / "out.safetensors").read_bytes()
+    state, output = folder / "killed" / "state.pth", folder / "killed" / "out.safetensors"
+    generator = random.Random(0)
+    done = 0
+    while done < kills:
+        process = begin(folder, "killed", resume=state.is_file())
+        # From where it goes on, so that some kills fall into a file that is written.
+        changed = state.stat().st_mtime_ns if state.is_file() else 0
+        while process.poll() is None and not (
+            state.is_file() and state.stat().st_mtime_ns != changed
+        ):
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0, 0.5))
+        was_on = process.poll() is None
+        process.kill()
+        process.communicate()
+        if was_on:
+            done += 1
+            assert state.is_file()
+        else:  # it has finished: anew
+            assert output.read_bytes() == expected
+            for path in (state, output):
+                path.unlink()
+    finish(begin(folder, "killed", resume=state.is_file()))
+    assert output.read_bytes() == expected
+    assert not [*(folder / "killed").glob("*.partial")]
+
+
+def test_killed_at_any_moment_a_training_goes_on_to_the_same(tmp_path: Path) -> None:
+    kill_and_go_on(2, tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_at_50_moments_a_training_goes_on_to_the_same(tmp_path: Path) -> None:
+    kill_and_go_on(50, tmp_path)
