@@ -130,19 +130,22 @@ class Edit:
                 found.setdefault(layer.region.partition(".")[0], []).append(layer)
         return found
 
+    @property
+    def used(self) -> dict[str, Drawn]:
+        """The regions of one's own that something is painted in."""
+        names = self._by_class()
+        return {name: region for name, region in self.drawn.items() if name in names}
+
     def overrides(self, content: str) -> list[str]:
         """The command's words for it.
 
         Args:
             content: path or name of the photograph.
         """
-        by_class = self._by_class()
-        drawn = [
-            f"+regions.{name}={_shown(region.given)}"
-            for name, region in self.drawn.items()
-            if name in by_class
+        drawn = [f"+regions.{name}={_shown(one.given)}" for name, one in self.used.items()]
+        styles = [
+            word for name, own in self._by_class().items() for word in _style_words(name, own)
         ]
-        styles = [word for name, own in by_class.items() for word in _style_words(name, own)]
         return [f"content={content}", *drawn, *styles]
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib.util
+import io
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,31 @@ from pipeline.errors import UserError
 from pipeline.pictures.read import SAMPLES
 from pipeline.studio import edits
 from pipeline.studio.painter import SHOWN, Painter
+from pipeline.studio.pictures import bounded
 from pipeline.studio.refining import OFTEN, Run
-from pipeline.studio.session import PICKS, REGION, Place, Session
+from pipeline.studio.session import (
+    BOX,
+    NOT_THING,
+    OBJECT,
+    PICKS,
+    REGION,
+    THING,
+    Place,
+    Session,
+)
 from pipeline.studio.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
-_METHODS = ("guided", "stitch", "composite", "instant")
+_METHODS = {
+    "guided": "guided: the usual one",
+    "stitch": "stitch: from one sheet of all styles",
+    "composite": "composite: each region by itself",
+    "instant": "instant: rough, in a second",
+}
 _SIZES = {
-    "auto": "as large as about the same time allows",
-    "full": "the photograph's own size (can take long)",
+    "auto": "as large as the time allows",
+    "full": "the photograph's own (can take long)",
 }
 _COLORS = {
     "style": "the style's",
@@ -39,6 +56,12 @@ _CSS = """
 #strip .caption-label {font-size: 0.7rem; padding: 1px 4px; opacity: 1 !important}
 #command .cm-scroller {min-height: 0 !important}
 #said {min-height: 1.6em}
+#how {flex-wrap: wrap}
+/* While a run is under way nothing else is asked for. */
+.gradio-container:has(#stop) :is(#strip, #regions, #layers, #picks, #strength, #scale, #color) {
+  pointer-events: none; opacity: 0.5
+}
+.gradio-container:has(#stop) #picture img {pointer-events: none}
 .gradio-container {max-width: 1400px !important}
 """
 # Ctrl-Z and Ctrl-Y, but where one writes.
@@ -61,12 +84,27 @@ _KEY = """() => {
     return key;
   } catch { return ""; }
 }"""
+_TO_EDITOR = (
+    "() => setTimeout(() => document.querySelector('#editor')"
+    "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 300)"
+)
+# What one does for each of `PICKS`.
+_HOW = {
+    REGION: "Click a part of the picture; click more to add them.",
+    OBJECT: "Click one of several, such as one person of a group.",
+    THING: "Click a thing; its outline is found. Click it again where something is missing.",
+    NOT_THING: "Click what does not belong to the thing that was found.",
+    BOX: "Click one corner of a box around a thing, then the opposite corner.",
+}
+# Of a run's work, below which nothing is known yet of how long it takes.
+_TOO_EARLY = 0.05
 # The size of the picture that is clicked: when the click is looked at there may be another. (As an
 # input gr.Image is lost where an event has skipped it.)
 _CLICKED = """(_, picks) => {
   const shown = document.querySelector("#picture img");
   return [shown ? `${shown.naturalWidth} ${shown.naturalHeight}` : "", picks];
 }"""
+_COMMAND = "The command that makes it"
 _WELCOME = "Open a photograph, click a part of it, then a style."
 
 
@@ -145,6 +183,8 @@ def _picture_column() -> dict[str, Any]:
             label="A photograph from the camera or the clipboard",
             elem_id="camera",
             webcam_options=gr.WebcamOptions(mirror=False),
+            # Otherwise it would be read before its size is looked at.
+            image_mode=None,
         )
     with gr.Tabs() as tabs:
         with gr.Tab("Picture", id="picture"):
@@ -208,6 +248,26 @@ def _picture_column() -> dict[str, Any]:
     }
 
 
+# Colours of the brush.
+_INSIDE, _OUTSIDE = "#00c853", "#ff1744"
+
+
+def _bound(editor: gr.ImageEditor) -> None:
+    """Let what is sent as painted be read only if it is no larger than other pictures may be."""
+    read = editor.preprocess
+
+    def preprocess(payload: Any) -> Any:
+        sent = payload and (editor.blob_storage.get(payload.id) if payload.id else payload)
+        for one in [] if not sent else [sent.background, sent.composite, *(sent.layers or [])]:
+            if one is not None:
+                file = io.BytesIO(one) if isinstance(one, bytes) else Path(one.path)
+                bounded(file, "what was painted")
+        return read(payload)
+
+    # Not a class of one's own: Gradio would write a file beside this one for it.
+    editor.preprocess = preprocess  # type: ignore[method-assign]
+
+
 def _side_column(usual: Settings) -> dict[str, Any]:
     regions = gr.CheckboxGroup([], label="Regions", elem_id="regions", visible=False)
     picks = gr.Radio(PICKS, value=REGION, label="A click on the picture picks", elem_id="picks")
@@ -235,35 +295,37 @@ def _side_column(usual: Settings) -> dict[str, Any]:
             )
         mask_file = gr.File(label="Mask", visible=False, interactive=False, elem_id="mask-file")
         mend = gr.Button("Mend its edge with a brush", size="sm", elem_id="mend")
+        brush = gr.Markdown(visible=False, elem_id="brush")
         editor = gr.ImageEditor(
-            label="White belongs to it, black does not",
+            show_label=False,
             type="numpy",
             visible=False,
             sources=[],
             transforms=[],
-            brush=gr.Brush(default_size=16, colors=["#ffffff", "#000000"], color_mode="fixed"),
+            brush=gr.Brush(default_size=16, colors=[_INSIDE, _OUTSIDE], color_mode="fixed"),
             layers=False,
             buttons=[],
             elem_id="editor",
         )
-        mended = gr.Button("Take it", size="sm", visible=False, elem_id="mended")
-    with gr.Accordion("How it is refined", open=False), gr.Row():
+        _bound(editor)
+        mended = gr.Button(
+            "Use the mended edge", size="sm", variant="primary", visible=False, elem_id="mended"
+        )
+    with gr.Accordion("How it is refined", open=False):
         method = gr.Dropdown(
-            _choices({name: name for name in _METHODS}, usual.method.name),
+            _choices(_METHODS, usual.method.name),
             value=str(usual.method.name),
             label="Method",
             elem_id="method",
-            min_width=120,
         )
         size = gr.Dropdown(
             _choices(_SIZES, str(usual.size)),
             value=str(usual.size),
             label="Size",
             elem_id="size",
-            min_width=160,
         )
     command = gr.Code(
-        label="The command that makes it",
+        label=_COMMAND,
         language="shell",
         lines=2,
         max_lines=8,
@@ -285,6 +347,7 @@ def _side_column(usual: Settings) -> dict[str, Any]:
         "load_mask": load_mask,
         "mask_file": mask_file,
         "mend": mend,
+        "brush": brush,
         "editor": editor,
         "mended": mended,
         "method": method,
@@ -337,9 +400,10 @@ def _values(session: Session, said: str) -> list[Any]:
     chosen = next((edit.layers[n] for n in session.selected if n in edit.layers), None)
     labels = {layer.label: layer.shown for layer in edit.layers.values()}
     shown = session.shown() if regions is not None else None
-    download = session.download()
+    refined = session.refined
     usual = session.painter.usual
     strength = chosen.strength if chosen else None
+    stopped = refined is not None and refined.stopped
     return [
         shown,
         said or _hint(session),
@@ -353,8 +417,14 @@ def _values(session: Session, said: str) -> list[Any]:
         gr.Button(interactive=bool(session.history.future)),
         gr.Button(interactive=bool(edit.painted)),
         gr.Button(visible=False),
-        gr.DownloadButton(value=download, interactive=download is not None),
-        gr.Code(visible=download is not None),
+        gr.DownloadButton(
+            value=refined.picture if refined else None, interactive=refined is not None
+        ),
+        gr.Code(
+            value=edits.command(refined.words) if refined else None,
+            label=_COMMAND + (" (it was stopped: this goes to the end)" if stopped else ""),
+            visible=refined is not None,
+        ),
         usual.strength if strength is None else strength,
         chosen.scale if chosen else 1.0,
         (chosen and chosen.color) or usual.color.value,
@@ -371,7 +441,7 @@ def _hint(session: Session) -> str:
         return "Click a part of the picture, or tick a region."
     if session.choosing:
         return f"Selected: {', '.join(session.selected)}. Click a style, or add another part."
-    if session.result is not None:
+    if session.refined is not None:
         return "Click another part, or download."
     return (
         "Click another part for another style, or change strength and brushwork. This is a quick "
@@ -443,7 +513,10 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
     on(scale.release, _change_scale, [scale], True)
     on(color.input, _change_color, [color], True)
     on(parts["layers"].input, _show, [parts["layers"]])
-    on(parts["remove"].click, Session.remove)
+    on(parts["remove"].click, Session.remove, strip=True)
+    parts["picks"].input(
+        lambda pick: _HOW[pick], parts["picks"], parts["said"], queue=False, **_QUIETLY
+    )
     on(parts["undo"].click, Session.undo, strip=True)
     on(parts["redo"].click, Session.redo, strip=True)
     on(parts["phrase"].submit, Session.write_region, [parts["phrase"]], True, "full")
@@ -451,8 +524,8 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
     hide = _connect_mending(sessions, parts, on)
     for event in opened:
         hide(event)
-    begun = _connect_refining(page, sessions, parts, outputs)
-    begun.failure(show_again, None, outputs, **_QUIETLY)
+    for event in _connect_refining(page, sessions, parts, outputs):
+        event.failure(show_again, None, outputs, **_QUIETLY)
 
 
 #: For events that nobody waits for.
@@ -526,37 +599,39 @@ def _connect_mending(
 ) -> Callable[[Any], None]:
     """Connect the brush and the files of masks; how an event makes the brush go."""
 
-    def begin(request: gr.Request) -> tuple[Any, Any]:
+    def begin(request: gr.Request) -> list[Any]:
         with _in_words():
             session = sessions.of(_connection(request))
             shown = np.asarray(session.begin_mending())
         # Not the mask as a layer: the editor would show it beside its place.
         value: Any = {"background": shown, "layers": [], "composite": None}
-        label = f"{session.selected[0]}: white belongs to it, black does not"
-        return gr.ImageEditor(value=value, label=label, visible=True), gr.Button(visible=True)
+        how = f"**{session.selected[0]}**: paint green what belongs to it, red what does not."
+        return [
+            gr.Markdown(how, visible=True),
+            gr.ImageEditor(value=value, visible=True),
+            gr.Button(visible=True),
+        ]
 
     def end(session: Session, value: dict[str, Any] | None) -> None:
         layers = [] if value is None else value["layers"]
         if not layers:
-            raise UserError("paint something first: white belongs to the region, black does not")
-        painted = np.asarray(layers[0], np.float32) / 255
-        session.mend(painted[..., :3].mean(2), painted[..., 3])
+            raise UserError("paint something first: green belongs to the region, red does not")
+        red, green, _, opacity = np.moveaxis(np.asarray(layers[0], np.float32) / 255, 2, 0)
+        session.mend((green > red).astype(np.float32), opacity)
 
     def save(request: gr.Request) -> Any:
         with _in_words():
-            session = sessions.of(_connection(request))
-            mask = session.mask_picture()
-            path = session.folder / f"{'-'.join(session.selected)}-mask.png"
-            mask.save(path)
+            path = sessions.of(_connection(request)).mask_file()
         return gr.File(value=str(path), visible=True)
 
-    editor = [parts["editor"], parts["mended"]]
+    editor = [parts["brush"], parts["editor"], parts["mended"]]
 
     def hide(event: Any) -> None:
-        hidden = gr.ImageEditor(visible=False), gr.Button(visible=False)
+        hidden = [part(visible=False) for part in (gr.Markdown, gr.ImageEditor, gr.Button)]
         event.success(lambda: hidden, None, editor, **_QUIETLY)
 
-    parts["mend"].click(begin, None, editor, **_QUIETLY)
+    begun = parts["mend"].click(begin, None, editor, **_QUIETLY)
+    begun.success(None, None, None, js=_TO_EDITOR)
     parts["save_mask"].click(save, None, parts["mask_file"], **_QUIETLY)
     hide(on(parts["mended"].click, end, [parts["editor"]], True))
     return hide
@@ -564,8 +639,8 @@ def _connect_mending(
 
 def _connect_refining(
     page: gr.Blocks, sessions: Sessions, parts: dict[str, Any], outputs: list[Any]
-) -> Any:
-    """Connect the run; the event that starts one."""
+) -> list[Any]:
+    """Connect the run; the events that watch one."""
     place = {name: number for number, name in enumerate(_SHOWN)}
 
     def only(**values: Any) -> list[Any]:
@@ -580,14 +655,17 @@ def _connect_refining(
             session = sessions.begin(_connection(request), key)
             yield from _view(session, strip=True)
             if session.run is not None:  # the page was loaded anew meanwhile
-                yield from watch(session, session.run)
+                yield from watch(request, session, session.run)
 
     def refine(method: str, size: str, request: gr.Request) -> Iterator[list[Any]]:
         with _in_words():
             session = sessions.of(_connection(request))
-            yield from watch(session, session.start(method, size))
+            while sessions.busy(session):
+                yield only(said="Waiting for the end of somebody else's ...")
+                time.sleep(OFTEN)
+            yield from watch(request, session, session.start(method, size))
 
-    def watch(session: Session, run: Run) -> Iterator[list[Any]]:
+    def watch(request: gr.Request, session: Session, run: Run) -> Iterator[list[Any]]:
         yield only(
             said="Starting ...",
             stop=gr.Button(visible=True),
@@ -597,6 +675,7 @@ def _connect_refining(
         )
         number = 0
         while not run.wait(OFTEN):
+            sessions.of(_connection(request))  # it is watched: it goes on
             found = run.look()
             if found.picture is None:
                 continue
@@ -604,7 +683,7 @@ def _connect_refining(
             # Two names in turn: the one before may still be on its way to the browser.
             path = session.folder / f"on-its-way-{number % 2}.jpg"
             path.write_bytes(found.picture)
-            left = found.seconds_left
+            left = None if found.done < _TOO_EARLY else found.seconds_left
             about = "" if left is None else f", about {left:.0f} s left"
             yield only(picture=str(path), said=f"Refining: {found.done:.0%}{about}")
         if session.run is run and not session.closed:
@@ -617,15 +696,26 @@ def _connect_refining(
             run.stop()
         return "Stopping after this iteration ..."
 
-    on_device: dict[str, Any] = {
+    watching: dict[str, Any] = {
+        "show_progress": "minimal",
         "show_progress_on": parts["said"],
-        "concurrency_id": "device",
-        "concurrency_limit": 1,
         "api_visibility": "private",
     }
-    page.load(load, parts["from_browser"], outputs, js=_KEY, **on_device)
     parts["stop"].click(stop, None, parts["said"], queue=False, **_QUIETLY)
-    return parts["refine"].click(refine, [parts["method"], parts["size"]], outputs, **on_device)
+    return [
+        # Whoever comes, or comes back, does not wait for others.
+        page.load(
+            load, parts["from_browser"], outputs, js=_KEY, concurrency_limit=None, **watching
+        ),
+        parts["refine"].click(
+            refine,
+            [parts["method"], parts["size"]],
+            outputs,
+            concurrency_id="device",
+            concurrency_limit=1,
+            **watching,
+        ),
+    ]
 
 
 def appearance() -> dict[str, Any]:

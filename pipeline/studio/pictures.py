@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -31,12 +32,30 @@ def taken(path: Path, name: str) -> Image.Image:
     Raises:
         UserError: it is none of `FORMATS`, broken, or too large or too small.
     """
+    width, height = bounded(path, name)
     try:
-        if path.stat().st_size > MOST_BYTES:
+        return fit(open_picture(path), max(width, height), name)
+    except UserError as error:
+        # The file's own name is the server's.
+        raise UserError(str(error).replace(str(path), name)) from None
+
+
+def bounded(file: Path | IO[bytes], name: str) -> tuple[int, int]:
+    """Width and height of a picture that somebody has sent, before any of it is decoded.
+
+    Args:
+        file: its path, or what it holds.
+        name: what it is called, for messages.
+
+    Raises:
+        UserError: it is none of `FORMATS`, its head is broken, or it is too large.
+    """
+    try:
+        if isinstance(file, Path) and file.stat().st_size > MOST_BYTES:
             raise UserError(f"{name} has over {MOST_BYTES // 2**20} MB; save it smaller")
         Image.init()
         known = [name for name in FORMATS if name in Image.OPEN]
-        with large_pictures(), Image.open(path, formats=known) as opened:
+        with large_pictures(), Image.open(file, formats=known) as opened:
             width, height = opened.size
     except UnidentifiedImageError:
         raise UserError(f"{name} is not a picture that can be read; use JPEG, PNG, ...") from None
@@ -49,11 +68,7 @@ def taken(path: Path, name: str) -> Image.Image:
         raise UserError(
             f"{name} has {width}x{height} pixels; up to {MOST_PIXELS // 10**6} million are taken"
         )
-    try:
-        return fit(open_picture(path), max(width, height), name)
-    except UserError as error:
-        # The file's own name is the server's.
-        raise UserError(str(error).replace(str(path), name)) from None
+    return width, height
 
 
 def kept(picture: Image.Image, folder: Path, name: str) -> Path:
@@ -67,7 +82,9 @@ def kept(picture: Image.Image, folder: Path, name: str) -> Path:
     Returns:
         The path of a PNG file; the same one for the same picture.
     """
-    digest = hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()[:8]
+    contents = hashlib.sha256(f"{picture.mode} {picture.size}".encode())
+    contents.update(np.ascontiguousarray(picture).tobytes())
+    digest = contents.hexdigest()[:8]
     stem = safe_name(Path(name).stem)[:60]
     path = folder / f"{stem}-{digest}.png"
     if not path.is_file():

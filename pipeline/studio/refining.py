@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Run:
     def __init__(self, words: Sequence[str], output: Path, folder: Path) -> None:
         self.words, self.output, self._stopped = words, output, False
         self._text = ""
+        self._reading = threading.Lock()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the run
         command = [
             *(sys.executable, "-m", "pipeline", *words),
@@ -79,10 +81,11 @@ class Run:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
-        if not self._said.closed:
-            self._said.seek(0)
-            self._text = self._said.read().decode("utf-8", "replace")
-            self._said.close()
+        with self._reading:  # the page's and the server's end may wait at once
+            if not self._said.closed:
+                self._said.seek(0)
+                self._text = self._said.read().decode("utf-8", "replace")
+                self._said.close()
         return True
 
     def look(self) -> Progress:

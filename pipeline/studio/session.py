@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from pipeline.errors import UserError
@@ -37,6 +37,8 @@ REGION, OBJECT, THING, NOT_THING, BOX = (
     "what does not belong to the thing",
     "two corners of a box around a thing",
 )
+#: What to say where the page is thought to be gone.
+GONE = "the server has let go of this page; load it anew"
 #: How many times smaller a picture is than `SHOWN` where it is shown enlarged.
 _MUCH_SMALLER = 1.3
 PICKS = (REGION, OBJECT, THING, NOT_THING, BOX)
@@ -61,9 +63,27 @@ class Place:
     shared: bool = False
 
 
+@dataclass(frozen=True)
+class Refined:
+    """What a run has left.
+
+    Attributes:
+        picture: path of a file that goes when the page does.
+        words: of the command.
+        stopped: whether it was stopped before its end.
+    """
+
+    picture: Path
+    words: Sequence[str]
+    stopped: bool
+
+
 @dataclass
 class Session:
     """One page.
+
+    Events that change it come one at a time; `close`, and `run` and what it does, may be used
+    beside them.
 
     Args:
         painter: finds and paints.
@@ -75,7 +95,6 @@ class Session:
         selected: regions, in the order in which they were selected.
         choosing: whether more may be selected; a style ends it.
         run: the one that is under way, or whose result is still to be taken.
-        result: the last run's picture, as long as nothing has been asked for since.
         offered: the style pictures in the order in which the page shows them.
         closed: whether the page is gone.
     """
@@ -87,7 +106,6 @@ class Session:
     selected: tuple[str, ...] = ()
     choosing: bool = True
     run: Run | None = None
-    result: Path | None = None
     offered: list[str] = field(default_factory=list)
     closed: bool = False
     _found: Regions | None = None
@@ -98,10 +116,18 @@ class Session:
     _painted: tuple[object, Image.Image] | None = None
     _with_drawn: tuple[object, Regions] | None = None
     _mending: tuple[str, str] | None = None
+    _begun: tuple[Any, ...] = ()
+    _refined: dict[tuple[Any, ...], Refined] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
-        """For files that go when the page does."""
+        """For files that go when the page does.
+
+        Raises:
+            UserError: it is gone.
+        """
+        if self.closed:
+            raise UserError(GONE)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="studio-"))
         return self._folder
@@ -109,11 +135,17 @@ class Session:
     def close(self) -> None:
         """The page is gone: so are its run and its files."""
         self.closed = True
+        try:
+            self.end_run()
+        finally:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+
+    def end_run(self) -> None:
+        """End a run that is under way; nothing of it is kept."""
         if self.run is not None:
             self.run.end()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
     # What there is.
 
@@ -146,34 +178,42 @@ class Session:
         return as_image(self._opened().content)
 
     def after(self) -> Image.Image:
-        """What has become of it: the last run's result, or what is painted at once.
+        """What has become of it: a run's result, or what is painted at once.
 
         Raises:
             UserError: a style that cannot be read, or a region that others cover.
         """
-        regions, layers = self._opened(), self.edit.painted
-        key = (self.content, tuple(layers), tuple(self.edit.drawn.values()), self.result)
+        regions, refined = self._opened(), self.refined
+        key = self._asked(), refined
         if self._painted is None or self._painted[0] != key:
-            done = self._finished() or as_image(self.painter.paint(regions, layers))
+            if refined is None:
+                done = as_image(self.painter.paint(regions, self.edit.painted))
+            else:
+                with Image.open(refined.picture) as opened:
+                    done = opened.convert("RGB")
             self._painted = key, done
         return self._painted[1]
+
+    @property
+    def refined(self) -> Refined | None:
+        """What a run has made of just what is asked for now; None: there was none."""
+        return self._refined.get(self._asked())
+
+    def _asked(self) -> tuple[Any, ...]:
+        """What a picture depends on."""
+        edit = self.edit
+        return self.content, tuple(edit.painted), tuple(edit.used.items())
 
     def shown(self) -> Image.Image:
         """What the page shows: the picture, with what is selected set off while one chooses."""
         regions = self._opened()
         picture = self.after()
         if self.choosing and self.selected:
-            return _enlarged(regions.outlined(picture, self.selected))
-        if not self.edit.layers:
-            return _enlarged(regions.overview())
-        return _enlarged(picture)
-
-    def _finished(self) -> Image.Image | None:
-        """The result of the last run, if it is of what is asked for now."""
-        if self.result is None or not self.result.is_file():
-            return None
-        with Image.open(self.result) as opened:
-            return opened.convert("RGB")
+            picture = regions.outlined(picture, self.selected)
+        elif not self.edit.layers:
+            picture = regions.overview()
+        picture = _enlarged(picture)
+        return picture if self._corner is None else _marked(picture, self._corner)
 
     def strip(self) -> list[tuple[Image.Image, str]]:
         """Every style on what is selected, and what it is called; `offered` is in this order."""
@@ -219,7 +259,7 @@ class Session:
         self.content, self._found, self.history = content, found, History()
         self._masks.clear()
         self._with_drawn = self._mending = self._corner = None
-        self.selected, self.choosing, self.result = (), True, None
+        self.selected, self.choosing = (), True
         self._swatches.clear()
 
     def _opened(self) -> Regions:
@@ -233,6 +273,7 @@ class Session:
     def select(self, names: Collection[str]) -> None:
         """Select these regions and no others; after a style, only those that were not before."""
         regions = self._opened()
+        self._corner = None
         added = [name for name in names if name not in self.selected]
         if added and not self.choosing:
             names = added
@@ -362,6 +403,8 @@ class Session:
         name = name if "." not in name else self._unused(name)
         mask = Image.fromarray((inside.clip(0, 1) * 255).round().astype(np.uint8))
         self._mask_region(mask, name)
+        # One that has a style already waits for none.
+        self.choosing = name not in self.edit.layers
 
     def _mask_region(self, mask: Image.Image, name: str) -> None:
         path = pictures.kept(mask, self.folder, name)
@@ -473,14 +516,14 @@ class Session:
 
     def _become(self, history: History) -> None:
         """Go on with other edits; with those that can be painted, or else all stays as it was."""
-        before, result = self.history, self.result
+        before = self.history
         if history is before:
             return
-        self.history, self.result = history, None
+        self.history, self._corner = history, None
         try:
             self.after()
         except Exception:
-            self.history, self.result = before, result
+            self.history = before
             raise
 
     # A run.
@@ -501,11 +544,11 @@ class Session:
             raise UserError("give a part of the picture a style first")
         drawn = {
             name: dataclasses.replace(one, source=self._lasting(one.source))
-            for name, one in self.edit.drawn.items()
+            for name, one in self.edit.used.items()
         }
         layers = {
-            name: layer.changed(image=self._lasting(layer.image))
-            for name, layer in self.edit.layers.items()
+            layer.region: layer.changed(image=self._lasting(layer.image))
+            for layer in self.edit.painted
         }
         lasting = Edit(layers, drawn)
         usual = self.painter.usual
@@ -526,14 +569,13 @@ class Session:
 
     def start(self, method: str, size: str) -> Run:
         """Start a run of what is asked for; arguments and errors as `words`."""
-        if self.run is not None:
-            self.run.end()
         words = self.words(method, size)
+        self.end_run()
         now = datetime.now()
         output = self.place.outputs / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
         output = Path(unused_folder(str(output)))
-        self.run = Run(words, output, self.place.folder)
-        self.choosing = False
+        self.run, self._begun = Run(words, output, self.place.folder), self._asked()
+        self.choosing, self._corner = False, None
         return self.run
 
     def finish(self) -> str:
@@ -548,19 +590,25 @@ class Session:
             if run.stopped:
                 return "Stopped before there was anything to keep."
             raise UserError(run.problem)
-        self.result = run.result
-        shutil.copyfile(run.result, self._download)
-        return "Stopped; what was there is kept." if run.stopped else "Done."
+        content, *_ = self._begun
+        name = safe_name(Path(content).stem.rpartition("-")[0] or content)
+        folder = self.folder / f"refined-{len(self._refined)}"
+        folder.mkdir(exist_ok=True)
+        picture = folder / f"{name}-painted.png"
+        shutil.copyfile(run.result, picture)
+        self._refined[self._begun] = Refined(picture, run.words, run.stopped)
+        if self._begun != self._asked():
+            return "Done, but of what was asked for before; Undo leads back to it."
+        if run.stopped:
+            return "Stopped; what was there is kept. Download it, or refine it anew."
+        return "Done: this is the finished picture. Download it, or click another part."
 
-    def download(self) -> Path | None:
-        """The last result under a name that tells what it is; None where there is none."""
-        return None if self.result is None else self._download
-
-    @property
-    def _download(self) -> Path:
-        assert self.content is not None
-        name = safe_name(Path(self.content).stem.rpartition("-")[0] or self.content)
-        return self.folder / f"{name}-painted.png"
+    def mask_file(self) -> Path:
+        """A file of the mask of what is selected; errors as `mask_picture`."""
+        picture = self.mask_picture()
+        path = self.folder / f"{safe_name('-'.join(self.selected))[:60]}-mask.png"
+        picture.save(path)
+        return path
 
 
 def _shown_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -569,6 +617,17 @@ def _shown_size(size: tuple[int, int]) -> tuple[int, int]:
     if factor < _MUCH_SMALLER:
         return size
     return round(size[0] * factor), round(size[1] * factor)
+
+
+def _marked(picture: Image.Image, place: tuple[float, float]) -> Image.Image:
+    """A picture with a cross at a place, given as fractions of width and height."""
+    marked = picture.copy()
+    draw = ImageDraw.Draw(marked)
+    x, y = place[0] * picture.width, place[1] * picture.height
+    for color, width in (("black", 5), ("white", 2)):
+        draw.line([(x - 12, y), (x + 12, y)], color, width)
+        draw.line([(x, y - 12), (x, y + 12)], color, width)
+    return marked
 
 
 def _enlarged(picture: Image.Image) -> Image.Image:

@@ -1,15 +1,16 @@
 """Sessions: which page has which session, and how long one outlives its page."""
 
+import functools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.errors import UserError
 from pipeline.studio.painter import Painter
-from pipeline.studio.session import Place, Session
+from pipeline.studio.session import GONE, Place, Session
 
-#: Seconds that a session, its run included, goes on without a page: one may be loaded anew, or a
-#: connection come back.
-GRACE = 120.0
+#: Seconds that a run goes on without a page, which may be loaded anew; and that a session does.
+RUN_GRACE, GRACE = 120.0, 600.0
 
 
 @dataclass
@@ -18,12 +19,18 @@ class _Kept:
 
     session: Session
     pages: set[str] = field(default_factory=set)
-    end: threading.Timer | None = None
+    ends: list[threading.Timer] = field(default_factory=list)
 
     def stay(self) -> None:
-        if self.end is not None:
-            self.end.cancel()
-            self.end = None
+        for timer in self.ends:
+            timer.cancel()
+        self.ends.clear()
+
+    def end_after(self, seconds: float, end: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        self.ends.append(timer)
+        timer.start()
 
 
 class Sessions:
@@ -67,27 +74,36 @@ class Sessions:
             UserError: it is gone.
         """
         with self._lock:
-            kept = self._kept.get(self._keys.get(connection, ""))
+            key = self._keys.get(connection, "")
+            kept = self._kept.get(key)
             if kept is None:
-                raise UserError("the server has let go of this page; load it anew")
-            kept.stay()
-            kept.pages.add(connection)
+                raise UserError(GONE)
+            if not kept.pages:
+                # Gradio does not tell when a page is heard of again, nor when it then goes.
+                self._let_go(key, kept)
             return kept.session
 
     def leave(self, connection: str) -> None:
-        """A page is gone, or cannot be reached; some time later its session ends."""
+        """A page is gone, or cannot be reached; some time later its run and its session end."""
         with self._lock:
             key = self._keys.get(connection, "")
             kept = self._kept.get(key)
             if kept is None:
                 return
             kept.pages.discard(connection)
-            if kept.pages:
-                return
-            kept.stay()
-            kept.end = threading.Timer(GRACE, self._end, [key])
-            kept.end.daemon = True
-            kept.end.start()
+            if not kept.pages:
+                self._let_go(key, kept)
+
+    def _let_go(self, key: str, kept: _Kept) -> None:
+        kept.stay()
+        kept.end_after(RUN_GRACE, kept.session.end_run)
+        kept.end_after(GRACE, functools.partial(self._end, key))
+
+    def busy(self, session: Session) -> bool:
+        """Whether a run of another session's is under way; one may outlive its page."""
+        with self._lock:
+            others = [kept.session.run for kept in self._kept.values()]
+        return any(run and run is not session.run and not run.wait(0) for run in others)
 
     def _end(self, key: str) -> None:
         with self._lock:

@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     words += ["optimizer.iterations=30", "size=192"]
     # Sessions end sooner, so that nobody has to wait for it.
     serve = (
-        "from pipeline.studio import serve, sessions; sessions.GRACE = 8.0; "
+        "from pipeline.studio import serve, sessions; sessions.RUN_GRACE = sessions.GRACE = 8.0; "
         f"serve.main(['--no-browser', *{words}])"
     )
     with subprocess.Popen(
@@ -250,10 +250,19 @@ def test_a_run_is_stopped_with_what_is_there(page: Page) -> None:
     page.open_sample()
     page.click(0.5, 0.6)
     page.take("wave")
+    # So that there is time to stop it.
+    page.page.get_by_text("How it is refined").click()
+    page.page.locator("#size input").click()
+    page.page.get_by_role("option", name="the photograph's own").click()
     page.refine()
+    # Nothing else is asked for meanwhile, by the mouse.
+    assert (
+        page.page.locator("#strip").evaluate("(e) => getComputedStyle(e).pointerEvents") == "none"
+    )
     page.page.locator("#stop").click()
     page.page.wait_for_selector("#download:not([disabled])", timeout=PATIENCE)
-    assert re.search("Stopped; what was there is kept|Done", page.said())
+    assert "Stopped; what was there is kept" in page.said()
+    assert "it was stopped" in page.page.locator("#command").inner_text()
     assert not page.page.locator("#stop").is_visible()
 
 
@@ -287,7 +296,7 @@ def test_a_bad_file_is_refused_in_words(page: Page, tmp_path: Path) -> None:
 def test_a_page_that_is_loaded_anew_goes_on(page: Page) -> None:
     page.open_sample()
     page.click(0.5, 0.6)
-    painted = page.take("wave")
+    page.take("wave")
     page.refine()
     page.page.reload()
     page.page.wait_for_function(
@@ -296,10 +305,15 @@ def test_a_page_that_is_loaded_anew_goes_on(page: Page) -> None:
     page.page.wait_for_selector("#download:not([disabled])", timeout=PATIENCE)
     # Gradio's page complains that the stream of the one before has ended.
     page.complaints.clear()
+    command = page.page.locator("#command .cm-content").inner_text()
+    assert command.startswith("python -m pipeline")
+    refined = page.pixels()
     undone = page.after(lambda: page.page.locator("#undo").click())
-    assert not np.array_equal(undone, painted)
+    assert undone.shape != refined.shape or not np.array_equal(undone, refined)
+    # The refined picture is there again, not a sketch of it.
     again = page.after(lambda: page.page.locator("#redo").click())
-    assert np.array_equal(again, painted)
+    assert np.array_equal(again, refined)
+    assert page.page.locator("#download:not([disabled])").count() == 1
 
 
 def test_quick_events_all_count(page: Page) -> None:
@@ -352,6 +366,41 @@ def test_it_fits_a_phone_and_works_by_the_keyboard(page: Page) -> None:
     assert width <= 390
 
 
+SENT = """
+import sys
+import gradio
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData
+from pipeline.errors import UserError
+from pipeline.studio import page, pictures
+
+with gradio.Blocks():
+    editor = gradio.ImageEditor(type="numpy")
+    page._bound(editor)
+sent = EditorData(background=None, layers=[FileData(path=sys.argv[1])], composite=None)
+print(editor.preprocess(sent)["layers"][0].shape)
+pictures.MOST_PIXELS = 9_000
+try:
+    editor.preprocess(sent)
+except UserError as error:
+    print(error)
+"""
+
+
+def test_what_is_sent_as_painted_is_bounded(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    Image.new("RGBA", (100, 100)).save(tmp_path / "layer.png")
+    done = subprocess.run(
+        [sys.executable, "-c", SENT, str(tmp_path / "layer.png")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shape, refused = done.stdout.splitlines()
+    assert shape == "(100, 100, 4)"
+    assert "100x100 pixels" in refused
+
+
 def test_no_path_from_the_browser_is_opened(server: Server) -> None:
     with urllib.request.urlopen(f"{server.address}/config") as answer:
         config = answer.read().decode()
@@ -375,10 +424,11 @@ def test_files_go_when_the_page_does(browser: "playwright.Browser", server: Serv
     page.take("ink")
     page.refine()
     assert len(runs(server)) == 1
-    kept = {*server.folder.glob("studio-*")}
+    # The one in which the run's pictures on its way are.
+    [mine] = {path.parent for path in server.folder.glob("studio-*/on-its-way-*")}
     context.close()
     end = time.monotonic() + PATIENCE / 1000
-    while runs(server) or {*server.folder.glob("studio-*")} == kept:
+    while runs(server) or mine.exists():
         assert time.monotonic() < end, "the run goes on"
         time.sleep(0.2)
 

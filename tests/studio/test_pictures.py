@@ -1,5 +1,6 @@
 """Pictures from a browser: bounded, checked, and kept under names of their own."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,21 @@ def test_styles_are_the_gallery_and_what_lies_in_folders(tmp_path: Path) -> None
     found = pictures.styles([tmp_path, tmp_path / "missing"])
     assert {"ink", "mosaic", "night", "scream", "wave", "mine"} == {*found}
     assert found["mine"] == str(tmp_path / "mine.png")
+
+
+def test_the_same_bytes_of_another_shape_are_another_picture(tmp_path: Path) -> None:
+    wide, tall = (
+        pictures.kept(Image.new("L", size, 255), tmp_path, "m.png") for size in ((40, 20), (20, 40))
+    )
+    assert wide != tall
+    with Image.open(tall) as opened:
+        assert opened.size == (20, 40)
+
+
+def test_what_is_painted_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO()
+    Image.new("RGBA", (100, 100)).save(data, format="PNG")
+    assert pictures.bounded(data, "x") == (100, 100)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 9_000)
+    with pytest.raises(UserError, match="100x100 pixels"):
+        pictures.bounded(data, "x")

@@ -210,6 +210,54 @@ def test_a_region_that_would_undo_a_style_is_refused(opened: Session, tmp_path: 
     assert np.array_equal(pixels(opened.shown()), shown)
 
 
+def test_a_result_belongs_to_what_was_asked_for(opened: Session) -> None:
+    opened.select(["person"])
+    opened.take("ink.jpg")
+    run = opened.start("instant", "auto")
+    opened.take("wave.jpg")  # on a page that has lost sight of its run
+    wait_for(lambda: run.wait(1))
+    assert opened.finish() == "Done, but of what was asked for before; Undo leads back to it."
+    assert opened.refined is None
+    opened.undo()
+    assert opened.refined is not None
+    opened.open_sample("chelsea")
+    assert opened.refined is None
+
+
+def test_what_is_not_painted_is_not_kept(
+    session: Session, photograph: Path, place: Place, tmp_path: Path
+) -> None:
+    session.open(photograph, photograph.name)
+    Image.new("L", (160, 120), 255).save(tmp_path / "unused.png")
+    session.load_mask(tmp_path / "unused.png", "unused.png")
+    shared = dataclasses.replace(place, shared=True)
+    session.place = shared
+    session.take(session.add_style(photograph, "hidden.jpg"))
+    session.click(0.5, 0.5, THING)
+    session.take("ink.jpg")
+    session.show(["thing"])
+    session.words("guided", "auto")
+    assert sorted(path.name.partition("-")[0] for path in place.kept.glob("*.png")) == ["my photo"]
+
+
+def test_a_box_s_corner_is_seen_and_forgotten(opened: Session) -> None:
+    before = pixels(opened.shown())
+    opened.click(0.3, 0.4, BOX)
+    marked = (pixels(opened.shown()) != before).any(2)
+    rows, columns = np.nonzero(marked)
+    assert abs(rows.mean() / marked.shape[0] - 0.4) < 0.01
+    assert abs(columns.mean() / marked.shape[1] - 0.3) < 0.01
+    opened.select(["person"])
+    opened.select([])
+    assert np.array_equal(pixels(opened.shown()), before)
+    assert opened.click(0.3, 0.4, BOX) == "Now click the opposite corner."
+
+
+def test_a_mask_of_many_regions_has_a_short_name(opened: Session) -> None:
+    opened.selected = ("person",) * 60
+    assert opened.mask_file().is_file()
+
+
 def test_what_cannot_be_done_is_said_and_changes_nothing(opened: Session, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="click a part"):
         opened.take("ink.jpg")
@@ -263,12 +311,21 @@ def test_the_command_repeats_the_picture(session: Session, photograph: Path, pla
     session.take(own)
     run = session.start("composite", "auto")
     wait_for(lambda: run.wait(1))
-    assert session.finish() == "Done."
-    assert session.result is not None
-    download = session.download()
-    assert download is not None
+    assert session.finish().startswith("Done")
+    assert session.refined is not None
+    download = session.refined.picture
     assert download.name == "my photo-painted.png"
-    assert download.read_bytes() == session.result.read_bytes()
+    assert download.read_bytes() == (run.output / "result.png").read_bytes()
+    assert session.refined.words == run.words
+    # A further region without a style, and undo and redo, bring it back; another edit has none.
+    session.click(0.1, 0.1, THING)
+    assert session.refined is not None
+    session.change(strength=0.9)
+    session.select(["thing"])
+    session.change(strength=0.9)
+    assert session.refined is None
+    session.undo()
+    assert session.refined is not None
     words = shlex.split(command(run.words))
     assert "method=composite" in words
     assert run.output.relative_to(place.outputs).parts[0][:2] == "20"
