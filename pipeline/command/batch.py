@@ -36,6 +36,17 @@ def folders(sources: Sequence[str], output: Path, kept: Collection[str] = ()) ->
     return found
 
 
+def share_of(sources: Sequence[str], share: int, shares: int) -> list[str]:
+    """One of the parts in which pictures are painted side by side: every ``shares``-th.
+
+    Args:
+        sources: the pictures' paths.
+        share: which part, from 1.
+        shares: how many there are.
+    """
+    return [*sources[share - 1 :: shares]]
+
+
 def carry_out(
     sources: Sequence[str],
     output: Path,

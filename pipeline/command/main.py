@@ -17,6 +17,7 @@ from pipeline.command import failures
 from pipeline.command.failures import Outcome
 from pipeline.command.messages import message, one_line
 from pipeline.command.overrides import is_sweep, options_first, plain_override
+from pipeline.command.spread import spread
 from pipeline.command.task import start
 from pipeline.config import composing
 from pipeline.config.compose import register
@@ -43,6 +44,7 @@ def main() -> None:
     _take_any_text()
     with failures.collecting() as outcome:
         try:
+            sys.argv[1:] = spread(sys.argv[1:])
             sweep = is_sweep(sys.argv[1:])
             sys.argv[1:] = options_first(plain_override(word, sweep) for word in sys.argv[1:])
             if distributed.rank() > 0:

@@ -77,6 +77,11 @@ def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[
 
     began_in, overrides = Path(get_original_cwd()), _overrides()
     sources = read.content_files(settings.content, began_in)
+    if sources is not None and settings.shares > 1:
+        sources = batch.share_of(sources, settings.share, settings.shares)
+        if not sources:
+            log.info("there are fewer pictures than shares; none is left for this one")
+            return {}
     if sources is None:
         _paint_one(settings, output, began_in, overrides, configuration)
         return {}

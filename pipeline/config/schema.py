@@ -22,7 +22,7 @@ LARGEST_SIZE = 16384
 #: Segmenters of Hugging Face's hub, which `SegmenterSettings.model` is for.
 OPEN_SEGMENTERS = ("oneformer", "eomt", "open")
 #: Settings that no picture shows.
-_UNSEEN = ("checkpoint", "logger", "preview", "resume")
+_UNSEEN = ("checkpoint", "logger", "preview", "resume", "share", "shares")
 
 # Made from lists, as "global" is no name in Python and names are to equal values: Hydra reads an
 # enumeration's names, all else its values.
@@ -225,6 +225,9 @@ class Settings:
     checkpoint: float = field(default=60.0, metadata=within(0, 1e6))
     # Seconds between two pictures of the run on its way; 0: none.
     preview: float = field(default=0.0, metadata=within(0, 1e6))
+    # Of a folder's pictures only every shares-th one is painted, from number share on.
+    shares: int = field(default=1, metadata=within(1, 100_000))
+    share: int = field(default=1, metadata=within(1, 100_000))
     logger: LoggerSettings = field(default_factory=LoggerSettings)
     # The name of the preset that was chosen, for the record.
     preset: str = "default"
@@ -282,6 +285,8 @@ def _problems_of_values(settings: Settings) -> Iterator[str]:
 
 def _problems_between(settings: Settings) -> Iterator[str]:
     """What is wrong with values together."""
+    if settings.share > settings.shares:
+        yield f"share={settings.share} is more than shares={settings.shares}"
     iterations = settings.optimizer.iterations
     for number in settings.snapshots:
         if isinstance(number, int) and number > iterations:
