@@ -58,10 +58,11 @@ _CSS = """
 #said {min-height: 1.6em}
 #how {flex-wrap: wrap}
 /* While a run is under way nothing else is asked for. */
-.gradio-container:has(#stop) :is(#strip, #regions, #layers, #picks, #strength, #scale, #color) {
-  pointer-events: none; opacity: 0.5
-}
-.gradio-container:has(#stop) #picture img {pointer-events: none}
+.gradio-container:has(#stop) :is(
+  #strip, #regions, #layers, #picks, #strength, #scale, #color,
+  #photograph, #sample, #camera, #undo, #redo, #remove, #own-style, #more
+) {pointer-events: none; opacity: 0.5}
+.gradio-container:has(#stop) #picture {pointer-events: none}
 .gradio-container {max-width: 1400px !important}
 """
 # Ctrl-Z and Ctrl-Y, but where one writes.
@@ -104,7 +105,7 @@ _CLICKED = """(_, picks) => {
   const shown = document.querySelector("#picture img");
   return [shown ? `${shown.naturalWidth} ${shown.naturalHeight}` : "", picks];
 }"""
-_COMMAND = "The command that makes it"
+_COMMAND = "The command that makes it, in a terminal, in the folder where the studio was started"
 _WELCOME = "Open a photograph, click a part of it, then a style."
 
 
@@ -281,7 +282,7 @@ def _side_column(usual: Settings) -> dict[str, Any]:
     )
     layers = gr.CheckboxGroup([], label="Painted (untick to hide)", elem_id="layers", visible=False)
     remove = gr.Button("Take the style off what is selected", size="sm", elem_id="remove")
-    with gr.Accordion("More ways to a region", open=False):
+    with gr.Accordion("More ways to a region", open=False, elem_id="more"):
         phrase = gr.Textbox(
             label="Write what it is",
             placeholder="red hat",
@@ -442,7 +443,7 @@ def _hint(session: Session) -> str:
     if session.choosing:
         return f"Selected: {', '.join(session.selected)}. Click a style, or add another part."
     if session.refined is not None:
-        return "Click another part, or download."
+        return "This is the finished picture. Download it, or click another part."
     return (
         "Click another part for another style, or change strength and brushwork. This is a quick "
         "sketch: Refine paints it in full."

@@ -256,9 +256,9 @@ def test_a_run_is_stopped_with_what_is_there(page: Page) -> None:
     page.page.get_by_role("option", name="the photograph's own").click()
     page.refine()
     # Nothing else is asked for meanwhile, by the mouse.
-    assert (
-        page.page.locator("#strip").evaluate("(e) => getComputedStyle(e).pointerEvents") == "none"
-    )
+    for part in ("#strip", "#picture", "#undo", "#regions", "#sample"):
+        found = page.page.locator(part)
+        assert found.evaluate("(e) => getComputedStyle(e).pointerEvents") == "none", part
     page.page.locator("#stop").click()
     page.page.wait_for_selector("#download:not([disabled])", timeout=PATIENCE)
     assert "Stopped; what was there is kept" in page.said()
