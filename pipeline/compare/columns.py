@@ -1,5 +1,6 @@
 """Columns: the settings and measures that the table, the page and the files show."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from pipeline.compare.runs import Run, Value, differing_settings
 Better = Literal["lower", "higher"]
 
 _ARROWS: dict[Better | None, str] = {"lower": "↓", "higher": "↑", None: ""}
+
+
+#: Runs that a page, picture or terminal shows at most; a table in a file has all of them.
+MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,14 @@ class Comparison:
         settings: those that differ between the runs.
         measures: those that at least one run has.
         rows: a run's values by column key; without what it lacks.
+        left_out: how many further runs there are.
     """
 
     runs: Sequence[Run]
     settings: Sequence[Column]
     measures: Sequence[Column]
     rows: Sequence[Mapping[str, Value]]
+    left_out: int = 0
 
     @property
     def columns(self) -> list[Column]:
@@ -154,6 +161,24 @@ def compare(runs: Sequence[Run], measured: Sequence[Mapping[str, float]]) -> Com
     settings = [Column(key, key.removesuffix(".name")) for key in differing]
     keys = dict.fromkeys(key for row in rows for key in row if key not in differing)
     return Comparison(runs, settings, list(_measure_columns(keys)), rows)
+
+
+def excerpt(
+    runs: Sequence[Run], measured: Sequence[Mapping[str, float]], most: int | None = None
+) -> Comparison:
+    """The comparison of as many runs as a page or picture can show.
+
+    Those that failed come before others where not all are shown; else in order.
+
+    Args:
+        runs, measured: as `compare`.
+        most: how many are shown; None: `MOST_SHOWN`.
+    """
+    most = MOST_SHOWN if most is None else most
+    failed_first = sorted(range(len(runs)), key=lambda number: runs[number].status != "failed")
+    numbers = sorted(failed_first[:most])
+    shown = compare([runs[n] for n in numbers], [measured[n] for n in numbers])
+    return dataclasses.replace(shown, left_out=len(runs) - len(numbers))
 
 
 def _measure_columns(keys: Iterable[str]) -> Iterable[Column]:

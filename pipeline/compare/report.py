@@ -1,6 +1,7 @@
 """The comparison of runs: find -> evaluate -> put side by side -> write -> print."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipeline.compare.callback import FILES
-from pipeline.compare.columns import Comparison, compare
+from pipeline.compare.columns import Comparison, compare, excerpt
 from pipeline.compare.runs import Run, find_runs
 from pipeline.errors import UserError
 from pipeline.results.folder import check_folder
@@ -39,21 +40,23 @@ def report(folders: Sequence[Path], output: Path) -> Comparison:
     check_folder(output)
     _refuse_foreign(output)
     runs, measured = _evaluate(runs)
-    comparison = compare(runs, measured)
+    comparison, shown = compare(runs, measured), excerpt(runs, measured)
     writers = {
-        "results.csv": table.save_results,
-        "contact_sheet.png": sheet.save_sheet,
-        "report.html": page.save_page,
+        "results.csv": functools.partial(table.save_results, comparison),
+        "contact_sheet.png": functools.partial(sheet.save_sheet, shown),
+        "report.html": functools.partial(page.save_page, shown),
     }
     for name, save in writers.items():
         # Under another name first, so that no half-written one is ever seen.
         draft = output / f".partial-{name}"
         try:
-            save(comparison, draft)
+            save(draft)
             draft.replace(output / name)
         finally:
             draft.unlink(missing_ok=True)
-    table.print_results(comparison)
+    table.print_results(shown)
+    if shown.left_out:
+        print(f"and {shown.left_out} more, in results.csv")
     print(output.resolve() / "report.html")
     return comparison
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.compare.columns import Column, Comparison, compare
+from pipeline.compare.columns import Column, Comparison, compare, excerpt
 from pipeline.compare.runs import Run
 
 
@@ -33,6 +33,14 @@ def test_settings_come_first_then_measures_in_their_order() -> None:
     assert next(column.title for column in found.measures) == "style person.1"
     assert found.caption(1) == ["size=2"]
     assert "other_styles.cat" not in found.rows[0]
+
+
+def test_what_failed_is_shown_before_others() -> None:
+    runs = [run("0"), run("1"), Run("2", Path("2"), "failed"), run("3")]
+    shown = excerpt(runs, [{}] * 4, most=2)
+    assert [one.name for one in shown.runs] == ["0", "2"]
+    assert shown.left_out == 2
+    assert excerpt(runs, [{}] * 4).left_out == 0
 
 
 def test_every_measure_has_an_arrow_and_a_definition() -> None:

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import pytest
 
+from pipeline.compare import columns
 from pipeline.compare.__main__ import main
 from pipeline.compare.report import report
 from pipeline.errors import UserError
@@ -43,6 +44,25 @@ def test_runs_of_several_sweeps_go_to_the_output_folder(
     assert str(tmp_path / "out" / "report.html") in printed
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Failed: no person" in page
+
+
+def test_of_many_runs_a_page_shows_some_and_the_table_has_all(
+    make_run: MakeRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(columns, "MOST_SHOWN", 2)
+    for number in range(3):
+        make_run(tmp_path / "a" / str(number))
+    fail(tmp_path / "a" / "3", "no person", {})
+    report([tmp_path / "a"], tmp_path / "out")
+    assert [row["run"] for row in rows(tmp_path / "out")] == ["0", "1", "2", "3"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<title>4 runs compared</title>" in page
+    assert "2 of them are shown, those that failed before others; results.csv has all." in page
+    assert "Failed: no person" in page
+    assert "and 2 more, in results.csv" in capsys.readouterr().out
 
 
 def test_the_first_folder_is_the_default_and_one_run_is_enough(
