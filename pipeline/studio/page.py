@@ -482,6 +482,7 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
                 session = sessions.of(_connection(request))
                 said = change(session, *given) or ""
                 yield from _view(session, said, strip)
+                session.follow_outlines()
 
         event = trigger(
             _with_data(react, change),

@@ -21,6 +21,7 @@ from torch import Tensor
 from pipeline import build
 from pipeline.command.overrides import plain_override
 from pipeline.config.compose import compose_settings
+from pipeline.config.schema import Matte
 from pipeline.engine.engine import Engine
 from pipeline.errors import UserError, describe
 from pipeline.paint import paint, rounds
@@ -87,16 +88,18 @@ class Painter:
         except (UserError, OSError) as error:
             log.warning("%s", describe(error))
 
-    def find(self, content: str) -> Regions:
+    def find(self, content: str, outlines: bool = True) -> Regions:
         """What a photograph shows.
 
         Args:
             content: path or name of it.
+            outlines: whether to follow hair and leaves, which takes most of the time.
 
         Raises:
             UserError: it cannot be used.
         """
-        found = self._looked_at(content)
+        more = {} if outlines else {"matte": Matte.off}
+        found = self._looked_at(content, **more)
         unions = found.segmentation.unions if found.segmentation else {}
         return Regions(found.content, found.shown, unions)
 

@@ -116,6 +116,7 @@ class Session:
     _painted: tuple[object, Image.Image] | None = None
     _with_drawn: tuple[object, Regions] | None = None
     _mending: tuple[str, str] | None = None
+    _rough: bool = False
     _begun: tuple[Any, ...] = ()
     _refined: dict[tuple[Any, ...], Refined] = field(default_factory=dict)
 
@@ -255,12 +256,19 @@ class Session:
         self._begin(name)
 
     def _begin(self, content: str) -> None:
-        found = self.painter.find(content)
+        found = self.painter.find(content, outlines=False)
+        self._rough = True
         self.content, self._found, self.history = content, found, History()
         self._masks.clear()
         self._with_drawn = self._mending = self._corner = None
         self.selected, self.choosing = (), True
         self._swatches.clear()
+
+    def follow_outlines(self) -> None:
+        """Let the regions follow hair and leaves; a photograph's are shown before they do."""
+        if self.content is not None and self._rough:
+            self._found, self._rough = self.painter.find(self.content), False
+            self._with_drawn = None
 
     def _opened(self) -> Regions:
         regions = self.regions

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.errors import UserError
@@ -72,6 +73,17 @@ def test_a_style_and_what_was_selected_that_are_gone(opened: Session, place: Pla
         opened.undo()
     assert opened.history is history
     assert np.array_equal(pixels(opened.after()), shown)
+
+
+def test_outlines_are_followed_once_the_regions_are_shown(opened: Session) -> None:
+    assert opened.regions is not None
+    rough = opened.regions.masks["person"]
+    opened.follow_outlines()
+    fine = opened.regions.masks["person"]
+    assert not torch.equal(fine, rough)
+    assert torch.equal(fine, opened.painter.find("astronaut").masks["person"])
+    opened.follow_outlines()
+    assert opened.regions.masks["person"] is fine
 
 
 def test_first_the_regions_are_shown_then_what_is_selected(opened: Session) -> None:
