@@ -283,14 +283,14 @@ def test_two_people_do_not_see_each_others_pictures(
 
 def test_a_bad_file_is_refused_in_words(page: Page, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")
-    page.open_sample()
-    shown = page.source()
+    shown = page.open_sample()
     page.page.set_input_files("input[type=file] >> nth=0", tmp_path / "bad.jpg")
     page.page.wait_for_selector(".toast-body", timeout=PATIENCE)
     message = page.page.locator(".toast-body").inner_text()
     assert "bad.jpg is not a picture that can be read; use JPEG, PNG, ..." in message
     assert "Traceback" not in message
-    assert page.source() == shown
+    # The photograph is still there; its regions may follow outlines by now.
+    assert np.abs(page.pixels() - shown).mean() < 1
 
 
 def test_a_page_that_is_loaded_anew_goes_on(page: Page) -> None:
