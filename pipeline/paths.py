@@ -1,6 +1,7 @@
 """Paths: the file that a name means, wherever the user gives one. Nothing here imports torch."""
 
 import errno
+import glob
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -40,6 +41,22 @@ def exists(path: Path) -> bool:
         if error.errno in _IMPOSSIBLE:
             return False
         raise UserError(f"{path}: {error.strerror}; choose another folder or file") from None
+
+
+def names_many(source: str, folder: Path) -> bool:
+    """Whether a name is that of a folder, or a pattern such as ``a/*.jpg`` and of no file.
+
+    Args:
+        source: as for `located`.
+        folder: where relative paths begin.
+
+    Raises:
+        UserError: as `exists`.
+    """
+    if not source:
+        return False
+    path = located(source, folder)
+    return path.is_dir() if exists(path) else glob.has_magic(source)
 
 
 def shown(text: str) -> str:

@@ -40,3 +40,13 @@ def test_where_one_may_not_look_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_no_file_takes_is_shown_as_an_escape() -> None:
     assert paths.shown("föö 😀") == "föö 😀"
     assert paths.shown("b\udcff\ud800.png") == "b\\udcff\\ud800.png"
+
+
+def test_a_folder_or_a_pattern_names_many(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "[a].jpg").touch()
+    assert paths.names_many("photos", tmp_path)
+    assert paths.names_many("photos/*.jpg", tmp_path)
+    assert not paths.names_many("[a].jpg", tmp_path)
+    assert not paths.names_many("astronaut", tmp_path)
+    assert not paths.names_many("", tmp_path)

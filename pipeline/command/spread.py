@@ -1,6 +1,5 @@
 """Spread: a folder of pictures over a launcher's processes, as a sweep of its parts."""
 
-import glob
 import os
 import re
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from pipeline.command.overrides import is_sweep
 from pipeline.errors import UserError
-from pipeline.paths import exists, located
+from pipeline.paths import names_many
 
 
 def spread(words: Sequence[str]) -> list[str]:
@@ -24,7 +23,10 @@ def spread(words: Sequence[str]) -> list[str]:
     launcher = _last(words, r"\+*hydra/launcher")
     if launcher in ("", "basic") or is_sweep(words) or _last(words, r"\+*share"):
         return [*words]
-    if not _is_folder(_last(words, r"\+*content")):
+    try:
+        if not names_many(_last(words, r"\+*content"), Path()):
+            return [*words]
+    except (UserError, OSError):  # the run says what is wrong
         return [*words]
     asked = _last(words, r"\+*shares") or _last(words, r"\+*hydra\.launcher\.n_jobs")
     shares = int(asked) if asked.isdecimal() and int(asked) else os.cpu_count() or 1
@@ -37,14 +39,3 @@ def _last(words: Sequence[str], key: str) -> str:
     """The value that a setting is given last; empty where it is given none."""
     found = [word.partition("=")[2] for word in words if re.match(rf"{key}=", word)]
     return found[-1] if found else ""
-
-
-def _is_folder(content: str) -> bool:
-    """Whether ``content`` names many pictures (`read.content_files`)."""
-    if not content:
-        return False
-    try:
-        path = located(content, Path())
-        return path.is_dir() if exists(path) else glob.has_magic(content)
-    except (UserError, OSError):  # the run says what is wrong
-        return False

@@ -18,7 +18,7 @@ from pipeline import gallery
 from pipeline.errors import UserError, did_you_mean, nearest
 from pipeline.networks.feedforward import SUFFIX
 from pipeline.networks.feedforward import style_picture as style_picture_of
-from pipeline.paths import exists, located
+from pipeline.paths import exists, located, names_many
 from pipeline.pictures.resize import fitted_size
 from pipeline.pictures.strips import strips
 from pipeline.request import Shape
@@ -90,18 +90,16 @@ def content_files(source: str, folder: Path) -> list[str] | None:
     Raises:
         UserError: no picture there.
     """
+    if not names_many(source, folder):
+        return None
     path = located(source, folder)
     path = Path(source) if path == folder / source else path
-    if not source:
-        return None
-    if exists(folder / path) and (folder / path).is_dir():
+    if (folder / path).is_dir():
         endings = Image.registered_extensions()
         names = [entry for entry in (folder / path).iterdir() if entry.suffix.lower() in endings]
         found = [str(path / entry.name) for entry in names if not entry.name.startswith(".")]
-    elif glob.has_magic(source) and not exists(folder / path):
-        found = glob.glob(str(path), root_dir=folder, recursive=True)
     else:
-        return None
+        found = glob.glob(str(path), root_dir=folder, recursive=True)
     pictures = sorted(name for name in found if (folder / name).is_file())
     if not pictures:
         raise UserError(f"content={source}: no picture there; name a folder or pattern with some")

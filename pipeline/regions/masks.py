@@ -90,8 +90,8 @@ def region_masks(
         if name not in (ALL, REST):
             own = _changed(find_region(name, available), (choices or {}).get(name))
             strongest = float(own.max())
-            for part in {*_parts_of(name, names, unions or {})} & {*masks}:
-                own = own - masks[part]
+            for part in _parts_of(name, names, unions or {}):
+                own = own - masks.get(part, 0)
             mask = torch.minimum(own.clamp_min(0), mask)
         masks[name] = mask.masked_fill_(mask < _NOTHING, 0)
         taken.add_(mask).clamp_(0, 1)

@@ -56,7 +56,6 @@ _CSS = """
 #strip .caption-label {font-size: 0.7rem; padding: 1px 4px; opacity: 1 !important}
 #command .cm-scroller {min-height: 0 !important}
 #said {min-height: 1.6em}
-#how {flex-wrap: wrap}
 /* While a run is under way nothing else is asked for. */
 .gradio-container:has(#stop) :is(
   #strip, #regions, #layers, #picks, #strength, #scale, #color,
