@@ -5,7 +5,8 @@
 What little data asks for: random scale, rotation, colour and noise, people and other things cut out
 by their masks and pasted on other photographs (`paste`), exact masks and rare classes repeated
 (Gupta et al. 2019), label smoothing, and an average of the weights over time, which is what is
-kept. Both heads learn from every photograph, each from its own labels.
+kept. Both heads learn from every photograph, each from its own labels; what a kind of photograph
+cannot show is known of its uncertain pixels too (`partial_labels`).
 """
 
 import copy
@@ -29,7 +30,7 @@ from pipeline.config.compose import CONF
 from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, SCENES, CompactSegmenter
 from pipeline.runtime import device as devices
-from pipeline.training import checkpoints, paste, pictures
+from pipeline.training import checkpoints, partial_labels, paste, pictures
 from pipeline.training.average import follow
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_segmenter import as_network, evaluate
@@ -66,6 +67,8 @@ class Settings:
     smoothing: float = 0.05
     average: float = 0.998
     paste: float = 0.33
+    # Scene classes that photographs never show, by how their names start.
+    impossible: dict[str, list[str]] = field(default_factory=dict)
     # bfloat16 or float32: what is faster depends on the processor.
     precision: str = "bfloat16"
     seed: int = 0
@@ -217,12 +220,14 @@ def _spoiled(crop: pictures.Array, rng: np.random.Generator) -> pictures.Array:
 
 
 def loss_function(scores: Tensor, labels: Tensor, scenes: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy of both heads at half the crop's size, uncertain pixels left out.
+    """Cross entropy of both heads at half the crop's size.
+
+    Uncertain pixels are left out, but for scenes that they cannot show (`partial_labels`).
 
     Args:
         scores: (B, 21 + 8, h, w).
         labels: objects, (B, H, W), 255 for uncertain.
-        scenes: (B, H, W), 255 for uncertain.
+        scenes: (B, H, W), 255 for uncertain, 128 to 254 for sets of candidates.
         smoothing: label smoothing.
     """
     half = labels[:, ::2, ::2].shape[1:]
@@ -234,9 +239,16 @@ def loss_function(scores: Tensor, labels: Tensor, scenes: Tensor, smoothing: flo
 
 def _cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     wanted = labels[:, ::2, ::2]
+    partly = partial_labels.is_set(wanted)
     summed = F.cross_entropy(
-        scores, wanted, ignore_index=UNCERTAIN, label_smoothing=smoothing, reduction="sum"
+        scores,
+        wanted.masked_fill(partly, UNCERTAIN),
+        ignore_index=UNCERTAIN,
+        label_smoothing=smoothing,
+        reduction="sum",
     )
+    if partly.any():
+        summed = summed + partial_labels.loss(scores, wanted)
     # Not the mean: a batch may hold no pixel that is known.
     return summed / (wanted != UNCERTAIN).sum().clamp_min(1)
 
@@ -372,6 +384,7 @@ def run(settings: Settings) -> None:
         UserError: pictures or label maps cannot be had.
     """
     training, validation = split(load_examples(settings.photos, settings.labels, settings.scenes))
+    training = partial_labels.rule_out(training, settings.impossible)
     log.info("%d photographs for training, %d for validation", len(training), len(validation))
     network = train(settings, training, Path(settings.checkpoint))
     output = Path(settings.output)
