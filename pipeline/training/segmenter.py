@@ -3,10 +3,11 @@
     python -m pipeline.training.segmenter photos=PHOTOS labels=LABELS scenes=SCENES
 
 What little data asks for: random scale, rotation, colour and noise, people and other things cut out
-by their masks and pasted on other photographs (`paste`), exact masks and rare classes repeated
-(Gupta et al. 2019), label smoothing, and an average of the weights over time, which is what is
-kept. Both heads learn from every photograph, each from its own labels; what a kind of photograph
-cannot show is known of its uncertain pixels too (`partial_labels`).
+by their masks and pasted on other photographs (`paste`), water that mirrors them (`reflection`),
+exact masks and rare classes repeated (Gupta et al. 2019), label smoothing, and an average of the
+weights over time, which is what is kept. Both heads learn from every photograph, each from its own
+labels; what a kind of photograph cannot show is known of its uncertain pixels too
+(`partial_labels`).
 """
 
 import copy
@@ -37,6 +38,7 @@ from pipeline.training.evaluate_segmenter import as_network, evaluate
 from pipeline.training.export import export
 from pipeline.training.paste import PERSON, Layers, warp
 from pipeline.training.pictures import UNCERTAIN, Example
+from pipeline.training.reflection import reflect
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class Settings:
     smoothing: float = 0.05
     average: float = 0.998
     paste: float = 0.33
+    # The share of crops under which calm water is laid.
+    reflect: float = 0.08
     # Scene classes that photographs never show, by how their names start.
     impossible: dict[str, list[str]] = field(default_factory=dict)
     # bfloat16 or float32: what is faster depends on the processor.
@@ -152,10 +156,14 @@ class Samples:
         share: of the crops on which a cut-out person (every second time) or whatever a photograph
             shows is pasted.
         seed: of the sequence.
+        water: share of the crops under which water is laid, if it can be.
     """
 
-    def __init__(self, examples: Sequence[Example], share: float, seed: int) -> None:
+    def __init__(
+        self, examples: Sequence[Example], share: float, seed: int, water: float = 0.0
+    ) -> None:
         self.examples = examples
+        self.water = water
         factors = repeat_factors(examples)
         self.probabilities = factors / factors.sum()
         self.people = [
@@ -187,6 +195,8 @@ class Samples:
             layers = warp(example, size, paste.random_view(example, size, rng))
             cut = self.objects[rng.choice(len(self.objects), p=self.object_probabilities)]
             layers = paste.paste_objects(layers, cut, rng)
+        if self.water > 0 and rng.random() < self.water:
+            layers = reflect(layers, rng)
         return Layers(_spoiled(layers.picture, rng), layers.labels, layers.scenes)
 
     def _person_among_things(self, example: Example, size: int) -> Layers:
@@ -274,7 +284,7 @@ def train(
         _start_from(network, Path(settings.start))
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
-    samples = Samples(examples, settings.paste, settings.seed)
+    samples = Samples(examples, settings.paste, settings.seed, settings.reflect)
     first = 0
     if settings.resume and checkpoint is not None:
         first = _restore(checkpoint, network, average, optimizer, samples)
