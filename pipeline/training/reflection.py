@@ -71,7 +71,7 @@ def _ripples(depth: Array, size: int, rng: np.random.Generator) -> tuple[Array, 
     """
     noise = rng.normal(0, 1, (size, size)).astype(np.float32)
     wide, tall = rng.uniform(3, 12), rng.uniform(0.7, 2)
-    noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=wide, sigmaY=tall)
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), sigmaX=wide, sigmaY=tall), np.float32)
     noise /= noise.std() + 1e-6
     waves = np.sin(np.sqrt(np.maximum(depth, 0)) * rng.uniform(2, 8) + noise)
     height = rng.uniform(0, 0.03) * size * (0.3 + np.clip(depth / size, 0, 1))

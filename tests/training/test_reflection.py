@@ -8,7 +8,7 @@ from pipeline.regions.names import SCENE_CLASSES
 from pipeline.training.paste import PERSON, Layers
 from pipeline.training.pictures import UNCERTAIN
 from pipeline.training.reflection import reflect
-from pipeline.training.segmenter import Samples
+from pipeline.training.samples import Samples
 from tests.training.test_paste import example
 
 SKY, BUILDING, WATER = (1 + SCENE_CLASSES.index(n) for n in ("sky", "building", "water"))
