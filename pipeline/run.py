@@ -14,19 +14,15 @@ from pipeline import build
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.engine.progress import LossRow, Progress
 from pipeline.errors import Stopped
-from pipeline.fit import fitted
 from pipeline.inputs import Inputs, read_inputs
+from pipeline.mask import mask
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
 from pipeline.networks.segmenters import LoadedSegmenter
 from pipeline.paint import beginning, describe, paint, painted_instantly, rounds
 from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
-from pipeline.regions.masks import region_masks
-from pipeline.regions.matte import class_outlines
-from pipeline.regions.prompted import prompt_masks, prompt_outlines
 from pipeline.regions.segment import Segmentation
-from pipeline.regions.snap import snapped_masks
 from pipeline.request import Request
 from pipeline.results import loggers, write
 from pipeline.results import summary as summaries
@@ -144,22 +140,17 @@ def stylize(
         network, segmentation, styles = _segment(settings, asked, inputs, content, start)
         prompted = build.segment_prompts(content, asked.prompts, settings, start)
     with clock.stage("mask"):
-        room, matte = build.room(settings, where), settings.matte == "auto"
-        original = inputs.photograph.original
-        find = build.finder(asked.regions, settings, where, start)
-        things = snapped_masks(asked.regions, segmentation, content, original, matte, find)
-        inputs = inputs.with_masks(things | prompt_masks(prompted, content))
-        inputs = fitted(inputs, segmentation, [*styles], asked.regions, content, room)
-        content = inputs.photograph.picture.to(where)
-        things = {name: inputs.masks[name].to(where) for name in things}
-        classes, mixed = class_outlines(segmentation, content, matte, things)
-        outlined, mixed = prompt_outlines(prompted, content, matte, mixed)
-        drawn, hidden = {**inputs.masks, **outlined}, segmentation.hidden if segmentation else ()
-        unions = segmentation.unions if segmentation else {}
-        available, shown = custom.available_masks(
-            classes, inputs.label_map, asked.regions, drawn, content, original, hidden
+        inputs, content, shown, wanted, mixed = mask(
+            asked,
+            inputs,
+            content,
+            segmentation,
+            prompted,
+            [*styles],
+            build.room(settings, where),
+            settings.matte == "auto",
+            build.finder(asked.regions, settings, where, start),
         )
-        wanted = region_masks([*styles], available, content, asked.regions, unions)
     encoder = build.load_encoder(settings, where, start) if styles else None
     used = {"segmenter": network, "encoder": encoder}
     sources = {part: n.source for part, n in used.items() if n} | painters.sources

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,15 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 #: Whether pages have to be tested: these tests then fail where they would be skipped.
 REQUIRED = os.environ.get("REQUIRE_BROWSER", "").lower() in ("1", "true")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is heard, by the processes that tests start too.
+
+    What a shell starts in the background ignores it, and so does all that this starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

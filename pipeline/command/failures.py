@@ -117,10 +117,11 @@ class Collect(Callback):
         outcome = _outcome.get()
         if outcome is not None:
             # Hydra would only warn of an error.
-            with fails_in_one_line():
+            with fails_in_one_line(), ExitStack() as held:
                 check_folder(Path(folder))
-                self._lock.enter_context(locked(Path(folder)))
+                held.enter_context(locked(Path(folder)))
                 _refuse_foreign_record(Path(folder) / "multirun.yaml")
+                self._lock = held.pop_all()
             outcome.sweep = folder
         self._before = _records(Path(folder))
 

@@ -45,8 +45,10 @@ def test_a_sweeps_folder_is_locked_and_somebody_elses_record_stays(tmp_path: Pat
             Collect().on_multirun_start(config)
         first.on_multirun_end(config)
         (tmp_path / "multirun.yaml").write_text("mine: 1")
+        # What is refused opens the folder again, also while something still holds it.
+        refused = Collect()
         with pytest.raises(SystemExit):
-            Collect().on_multirun_start(config)
+            refused.on_multirun_start(config)
         (tmp_path / "multirun.yaml").write_text("hydra:\n  run: 1\n")
         first.on_multirun_start(config)
         first.on_multirun_end(config)

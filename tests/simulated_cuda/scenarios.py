@@ -325,7 +325,8 @@ def _ask_for_value(before: Any) -> Any:
 
 def _index_by_mask(before: Any) -> Any:
     def step(self: Any, loss: Any, gradient: Any) -> None:
-        gradient[gradient.abs() > 1e9] = 0
+        # Not `= 0`: newer versions of torch fill by a mask without waiting.
+        gradient[gradient.abs() > 1e9] *= 0
         before(self, loss, gradient)
 
     return step
