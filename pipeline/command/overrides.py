@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
 
+from pipeline.config.entry import args_parser
 from pipeline.errors import UserError
 from pipeline.paths import exists, located
 
@@ -185,7 +185,7 @@ def options_first(words: Iterable[str]) -> list[str]:
             raise UserError(f"{word} names no setting; write KEY=VALUE")
         value = bool(options) and _WITH_VALUE.fullmatch(options[-1]) is not None
         (options if value or word.startswith("-") else overrides).append(word)
-    parser = get_args_parser()
+    parser = args_parser()
 
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{message}; see python -m pipeline --help, or --hydra-help for options")

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_original_cwd
@@ -21,7 +20,8 @@ from pipeline.command import batch, failures
 from pipeline.command.messages import failure
 from pipeline.command.overrides import literal, path_text
 from pipeline.compare.callback import FILES, write_report
-from pipeline.config.compose import CONF, refuse_unknown
+from pipeline.config.compose import refuse_unknown
+from pipeline.config.entry import command
 from pipeline.config.schema import Settings, fingerprint
 from pipeline.errors import UserError
 from pipeline.results.failures import Failure, record
@@ -67,7 +67,7 @@ def task(configuration: DictConfig) -> None:
 
 
 # Not a decorator: launchers send the function to other processes by its name.
-start = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)
+start = command("config")(task)
 
 
 def _paint(settings: Settings, configuration: DictConfig, output: Path) -> dict[str, Failure]:

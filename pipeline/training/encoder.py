@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from pipeline.config.compose import CONF
+from pipeline.config.entry import command
 from pipeline.errors import UserError
 from pipeline.networks import compact_encoder, weights
 from pipeline.networks.compact_encoder import DEEP, LAYERS, SHALLOW
@@ -403,7 +402,7 @@ def run(settings: Settings) -> None:
     log.info("R^2 on %d validation photographs: %s", len(validation), describe(figures))
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/encoder")
+@command("training/encoder")
 def main(configuration: object) -> None:
     """The command; exits with 2 where the user has to put something right."""
     carry_out(run, Settings, configuration)

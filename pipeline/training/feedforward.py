@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from hydra.core.config_store import ConfigStore
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from pipeline import build
 from pipeline.config import schema
-from pipeline.config.compose import CONF
+from pipeline.config.entry import command
 from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
@@ -266,7 +265,7 @@ def run(settings: Settings) -> None:
     )
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/feedforward")
+@command("training/feedforward")
 def main(configuration: object) -> None:
     """The command."""
     carry_out(run, Settings, configuration)

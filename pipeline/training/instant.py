@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from pipeline import build
 from pipeline.config import schema
-from pipeline.config.compose import CONF
+from pipeline.config.entry import command
 from pipeline.engine.engine import Engine
 from pipeline.engine.job import Job
 from pipeline.engine.objective import Guide, Style
@@ -403,7 +402,7 @@ def run(settings: Settings) -> None:
     )
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/instant")
+@command("training/instant")
 def main(configuration: object) -> None:
     """The command."""
     carry_out(run, Settings, configuration)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from pipeline.config.compose import CONF
+from pipeline.config.entry import command
 from pipeline.networks import segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
 from pipeline.runtime import device as devices
@@ -294,7 +293,7 @@ def run(settings: Settings) -> None:
     log.info("%s", evaluate(as_network(written), validation))
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="training/segmenter")
+@command("training/segmenter")
 def main(configuration: object) -> None:
     """The command; exits with 2 where the user has to put something right."""
     carry_out(run, Settings, configuration)
