@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from pipeline.config.schema import ONE_PASS, Settings
+from pipeline.config.schema import ONE_PASS, Settings, paints_instantly
 from pipeline.engine.checkpoint import Keeper, NoKeeper
 from pipeline.engine.engine import Descent, Engine, Resources
 from pipeline.engine.objective import NEIGHBOURS, Objective
@@ -71,6 +71,7 @@ def request(settings: Settings) -> Request:
     weights = {
         "encoder.weights": settings.encoder.weights,
         "segmenter.weights": settings.segmenter.weights,
+        "method.weights": settings.method.weights,
     }
     return Request(
         settings.content,
@@ -388,8 +389,8 @@ def load_painters(settings: Settings, asked: Request, where: torch.device, start
     if asked.reference is not None:
         names.add(asked.reference)
     name, found = settings.method.name, Painters()
-    if names and "instant" in (name, settings.init):
-        found = Painters(_cached_instant(where))
+    if names and paints_instantly(settings):
+        found = Painters(_cached_instant(where, _file(settings.method.weights, start)))
     if name == "feedforward":
         files = {n: feedforward_network.find(n, located(n, start)) for n in sorted(names)}
         found = Painters(None, {n: _cached_feedforward(f, where) for n, f in files.items()})

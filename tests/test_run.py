@@ -21,7 +21,7 @@ from skimage import data
 
 from pipeline.command.main import main
 from pipeline.config.compose import CONF
-from pipeline.networks import feedforward
+from pipeline.networks import feedforward, instant
 from pipeline.regions.names import SCENE_CLASSES
 
 Pixels = npt.NDArray[np.uint8]
@@ -278,6 +278,19 @@ def test_one_pass_paints_regions_of_every_kind(tmp_path: Path) -> None:
     assert set(painted) == {"person", "spot", "background"}
     for entry in painted.values():
         assert entry["style_distance_after"] < entry["style_distance_before"]
+
+
+def test_a_painter_of_ones_own_paints(tmp_path: Path) -> None:
+    (tmp_path / "my painter.safetensors").write_bytes(instant.BUNDLED_FILE.read_bytes())
+    words = ("size=160", "method=instant", "+styles.person=scream")
+    command(*words, "hydra.run.dir=usual", folder=tmp_path)
+    own = "method.weights=my painter.safetensors"
+    command(*words, own, "hydra.run.dir=out", folder=tmp_path)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["networks"]["painter"]["source"] == "file"
+    assert [name for name in summary["inputs"] if "my painter" in name]
+    usual, found = (picture(tmp_path / name / "result.png") for name in ("usual", "out"))
+    assert np.array_equal(usual, found)
 
 
 def test_networks_of_single_styles_paint(tmp_path: Path) -> None:

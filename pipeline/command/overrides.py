@@ -20,7 +20,7 @@ _PATHS = re.compile(
     r"content|reference|reference_regions|init|regions"
     r"|styles\.[^.]+|styles\..+\.(?:image|mask|\d+)"
     r"|regions\.[^.]+|regions\..+\.source"
-    r"|(?:encoder|segmenter)\.weights|segmenter\.model|prompts\.(?:text|click)_model"
+    r"|(?:encoder|segmenter|method)\.weights|segmenter\.model|prompts\.(?:text|click)_model"
 )
 #: Folders of Hydra's, in whose names ``${now:...}`` stands for the time.
 _FOLDERS = re.compile(r"hydra\.(?:run|sweep)\.dir")

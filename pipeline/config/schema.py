@@ -139,6 +139,7 @@ class MethodSettings:
     gram: Gram = Gram.masked
     margin: int = field(default=16, metadata=within(0, 4096))
     propagation: Propagation = Propagation.simple
+    weights: str | None = None
 
 
 @dataclass
@@ -307,9 +308,19 @@ def _problems_between(settings: Settings) -> Iterator[str]:
             f"loss.style={settings.loss.style} is not for the formulas of loss=gatys; "
             "use loss=balanced or loss.style=gram"
         )
+    if settings.method.weights is not None and not paints_instantly(settings):
+        yield (
+            f"method.weights is a painter for method=instant or init=instant, not for "
+            f"method={settings.method.name}; leave it out"
+        )
     if settings.method.name in ONE_PASS:
         yield from _problems_of_one_pass(settings)
     yield from _problems_of_regions_and_styles(settings)
+
+
+def paints_instantly(settings: Settings) -> bool:
+    """Whether the painter of any style is needed."""
+    return settings.method.name == MethodName.instant or settings.init == "instant"
 
 
 def _problems_of_one_pass(settings: Settings) -> Iterator[str]:

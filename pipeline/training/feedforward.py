@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from pipeline.pictures.read import array_to_tensor
 from pipeline.pictures.tones import in_tones
 from pipeline.results.write import save_picture
 from pipeline.runtime import device as devices
+from pipeline.runtime import precision
 from pipeline.training import checkpoints, pictures
 from pipeline.training.average import follow
 from pipeline.training.command import carry_out
@@ -82,6 +84,8 @@ class Settings:
     previews: str | None = None
     # Folder of TensorBoard's curves.
     curves: str | None = None
+    # Of the losses, as in a run, and of the network.
+    precision: schema.Precision = schema.Precision.auto
     seed: int = 0
     device: str = "auto"
 
@@ -103,7 +107,7 @@ def losses(settings: Settings, device: torch.device) -> Engine:
     for key in ("style_weight", "tv_weight"):
         if (value := getattr(settings, key)) is not None:
             setattr(loss, key, value)
-    asked = schema.Settings(loss=loss)
+    asked = schema.Settings(loss=loss, precision=settings.precision)
     encoder = encoders.load(
         settings.encoder,
         None,
@@ -171,10 +175,11 @@ def train(
         schedule.load_state_dict(state["schedule"])
         rng.bit_generator.state = state["rng"]
     report = Report(settings.steps, done, curves=settings.curves)
+    low = precision.choose(cast(Any, settings.precision.value), device) == "bfloat16"
     for step in range(done + 1, settings.steps + 1):
         content = crops(settings, photos, style, rng)
         optimizer.zero_grad(set_to_none=True)
-        report.step(step, backward(network, engine, wanted, content))
+        report.step(step, backward(network, engine, wanted, content, low))
         torch.nn.utils.clip_grad_norm_(network.parameters(), _STEEPEST)
         optimizer.step()
         schedule.step()
@@ -197,7 +202,7 @@ def train(
 
 
 def backward(
-    network: FeedForward, engine: Engine, style: Style, content: Tensor
+    network: FeedForward, engine: Engine, style: Style, content: Tensor, low: bool = False
 ) -> dict[str, float]:
     """Add the gradient of a batch's mean loss to the network's weights.
 
@@ -206,11 +211,13 @@ def backward(
         engine: its losses.
         style: the only one.
         content: (B, 3, H, W) in [0, 1].
+        low: whether the network computes in bfloat16.
 
     Returns:
         The mean losses.
     """
-    painted = network(content)
+    with torch.autocast(content.device.type, torch.bfloat16, enabled=low):
+        painted = network(content).float()
     jobs = [
         Job(one[None], torch.ones_like(one[None, :1]), [Guide("all", [style])], "feedforward")
         for one in content

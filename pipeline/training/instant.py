@@ -32,6 +32,7 @@ from pipeline.engine.objective import Guide, Style
 from pipeline.errors import UserError
 from pipeline.networks import encoders, instant
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures import read
 from pipeline.pictures.read import array_to_tensor
 from pipeline.pictures.tones import in_tones
 from pipeline.results.write import save_picture
@@ -59,6 +60,8 @@ _TERMS = ("loss", "content", "style", "variation")
 _STEEPEST = 1.0
 #: Side of a preview's pictures in pixels.
 _PREVIEW = 256
+#: Long side of a style picture that is named, in pixels: that of the bundled one's paintings.
+_STYLE_SIZE = 640
 
 
 @dataclass
@@ -66,11 +69,13 @@ class Settings:
     """Settings of the command; conf/training/instant.yaml."""
 
     photos: list[str] = MISSING
-    paintings: list[str] = MISSING
+    paintings: list[str] = field(default_factory=list)
+    # Pictures, or names from the gallery, beside the paintings or in their place.
+    styles: list[str] = field(default_factory=list)
     output: str = str(instant.BUNDLED_FILE)
     checkpoint: str = "outputs/training/instant.pth"
     resume: bool = False
-    # Weights to start from instead of random ones, for a further round.
+    # Weights to start from instead of random ones, or "bundled", for a further round.
     start: str | None = None
     steps: int = 12000
     # Of them, in which pictures only come back as they are.
@@ -232,7 +237,8 @@ def train(
     torch.manual_seed(settings.seed)
     painter = instant.InstantPainter().to(device)
     if settings.start is not None:
-        instant.fill(painter, Path(settings.start))
+        named = instant.BUNDLED_FILE if settings.start == "bundled" else Path(settings.start)
+        instant.fill(painter, named)
     engine, tones = losses(device)
     encoder = instant.encoder_of(engine.encoder.encoder)
     average = copy.deepcopy(painter).requires_grad_(False)
@@ -388,6 +394,11 @@ def run(settings: Settings) -> None:
         raise UserError("one photograph is not enough to train and to validate; add more")
     photos = [pictures.read_rgb(path) for path in training]
     paintings = [pictures.read_rgb(path) for path in pictures.list_pictures(settings.paintings)]
+    for name in settings.styles:
+        picture = read.fit(read.open_style(name, Path.cwd()), _STYLE_SIZE, name)
+        paintings.append(np.asarray(picture, np.uint8))
+    if not paintings:
+        raise UserError("no paintings; name a folder with paintings=[FOLDER], or styles=[PICTURE]")
     kept = [pictures.read_rgb(path) for path in validation[:: max(1, len(validation) // 4)]]
     log.info("%d photographs, %d paintings", len(photos), len(paintings))
     painter = train(settings, photos, paintings, kept)

@@ -44,6 +44,7 @@ KEYS = {
     "init": "init",
     "encoder.weights": "encoder.weights",
     "segmenter.weights": "segmenter.weights",
+    "method.weights": "method.weights",
     "segmenter.model": "segmenter.model",
     "prompts.text_model": "prompts.text_model",
     "prompts.click_model": "prompts.click_model",

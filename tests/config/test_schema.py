@@ -193,6 +193,13 @@ def test_instant_makes_no_optimisation() -> None:
     )
 
 
+def test_a_painter_is_for_what_paints_with_it() -> None:
+    Settings(method=MethodSettings(MethodName.instant, weights="a.safetensors"))
+    Settings(method=MethodSettings(weights="a.safetensors"), init="instant")
+    with pytest.raises(UserError, match=r"method.weights is a painter for .*, not for method=gui"):
+        Settings(method=MethodSettings(weights="a.safetensors"))
+
+
 def test_models_are_for_open_segmenters() -> None:
     with pytest.raises(UserError, match=r"segmenter.model=a/b is not for segmenter=auto; add"):
         Settings(segmenter=SegmenterSettings(model="a/b"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config import schema
 from pipeline.engine.objective import Style
 from pipeline.errors import UserError
 from pipeline.networks import feedforward as networks
@@ -68,6 +69,16 @@ def test_crops_have_the_styles_tones(tmp_path: Path) -> None:
     )
     assert found.shape == (2, 3, 48, 48)
     assert found.mean() < plain.mean() - 0.1
+
+
+def test_in_bfloat16_it_learns_much_the_same(tmp_path: Path) -> None:
+    usual = train(settings(tmp_path, steps=3), PHOTOS, STYLE).state_dict()
+    low = settings(tmp_path, steps=3, precision=schema.Precision.bfloat16)
+    found = train(low, PHOTOS, STYLE).state_dict()
+    assert not torch.equal(found["last.weight"], usual["last.weight"])
+    for name, value in usual.items():
+        assert found[name].dtype == torch.float32
+        torch.testing.assert_close(found[name], value, atol=0.02, rtol=0.05)
 
 
 def test_the_losses_are_the_engines_with_what_is_asked_for(tmp_path: Path) -> None:

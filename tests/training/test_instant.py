@@ -1,5 +1,6 @@
 """Training of the instant painter: draws, reproducibility, an interruption, the engine's losses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -146,3 +147,30 @@ def test_the_command_writes_weights_and_previews(tmp_path: Path) -> None:
     preview = cv2.imread(str(tmp_path / "shown" / "preview.png"))
     assert preview is not None
     assert preview.shape == (256, 4 * 256, 3)
+
+
+def test_a_further_round_for_one_style(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number, picture in enumerate(PHOTOS):
+        cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), picture)
+    asked = settings(
+        tmp_path,
+        photos=[str(tmp_path / "photos")],
+        paintings=[],
+        styles=["scream"],
+        start="bundled",
+        output=str(tmp_path / "out.safetensors"),
+        steps=1,
+        reconstruction=0,
+        learning_rate=1e-9,
+    )
+    training.run(asked)
+    found, bundled = instant.InstantPainter(), instant.InstantPainter()
+    instant.fill(found, tmp_path / "out.safetensors")
+    instant.fill(bundled, instant.BUNDLED_FILE)
+    for name, value in bundled.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, atol=1e-3, rtol=0)
+    with pytest.raises(UserError, match=r"no paintings; .* or styles=\[PICTURE\]"):
+        training.run(replace(asked, styles=[]))
+    with pytest.raises(UserError, match=r"style 'nobody' not found"):
+        training.run(replace(asked, styles=["nobody"]))
