@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import pickle
 import socket
 import warnings
 from collections.abc import Iterator
@@ -50,6 +51,12 @@ class Source:
     sha256: str
 
 
+_NO_STATE_DICT = (
+    "is not a plain state dict, and may hold code, which is not run; "
+    "save module.state_dict() instead"
+)
+
+
 def read_state_dict(path: Path) -> StateDict:
     """Tensors of a ``.safetensors`` or (with ``weights_only=True``) ``.pth`` file, on the CPU.
 
@@ -71,12 +78,20 @@ def read_state_dict(path: Path) -> StateDict:
             return _checked(loaded, path)
     except (UserError, MemoryError):
         raise
+    except pickle.UnpicklingError as error:
+        # Which kinds of objects, and keys, it takes differs between torch's versions; what it says
+        # of them is how to load them all the same.
+        if "eights only" not in str(error):
+            raise UserError(_unreadable(path, error)) from None
+        raise UserError(f"{path} {_NO_STATE_DICT}") from None
     except Exception as error:
         # The readers raise pickle, zip, runtime and format errors of their own.
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"weights file {path} cannot be read: {reason}; name another or fetch it again"
-        ) from None
+        raise UserError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:120]
+    return f"weights file {path} cannot be read: {reason}; name another or fetch it again"
 
 
 def fill(network: nn.Module, state: StateDict, file: Path, what: str) -> None:
@@ -102,7 +117,7 @@ def _checked(loaded: object, path: Path) -> StateDict:
     if not isinstance(loaded, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
     ):
-        raise UserError(f"{path} is not a plain state dict; save module.state_dict() instead")
+        raise UserError(f"{path} {_NO_STATE_DICT}")
     for key, tensor in loaded.items():
         strange = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
         if strange or tensor.device.type == "meta":

@@ -72,7 +72,7 @@ def test_a_picture_by_tiles_is_the_whole_one(painter: networks.LoadedPainter) ->
     difference = (whole - tiles).abs()
     # Two places in the style that resemble a unit alike may change with rounding.
     assert float((difference > 1e-3).float().mean()) < 1e-3
-    assert float(difference.mean()) < 1e-5
+    assert float(difference.mean()) < 3e-5
 
 
 def test_without_their_surroundings_tiles_would_show(
