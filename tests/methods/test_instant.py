@@ -72,7 +72,8 @@ def test_a_picture_by_tiles_is_the_whole_one(painter: networks.LoadedPainter) ->
     difference = (whole - tiles).abs()
     # Two places in the style that resemble a unit alike may change with rounding.
     assert float((difference > 1e-3).float().mean()) < 1e-3
-    assert float(difference.mean()) < 3e-5
+    # torch 2.4 rounds differently, and more of them change (1.4e-5).
+    assert float(difference.mean()) < (3e-5 if torch.__version__.startswith("2.4.") else 1e-5)
 
 
 def test_without_their_surroundings_tiles_would_show(

@@ -22,7 +22,8 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_state_before(tmp_path: Path) -> None:
     path = tmp_path / "state.pth"
     checkpoints.save(path, {"step": 3})
-    with pytest.raises((pickle.PicklingError, AttributeError)):
+    # The second is what Python 3.13 says.
+    with pytest.raises((pickle.PicklingError, AttributeError), match=r"pickle|get local object"):
         checkpoints.save(path, {"step": lambda: 4})
     assert checkpoints.load(path) == {"step": 3}
 
