@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from pipeline.compare.columns import MOST_MEASURED
 from pipeline.compare.report import report
 from pipeline.errors import fails_in_one_line, without_warnings
 from pipeline.runtime.threads import choose_waiting
@@ -21,9 +22,15 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="for the files; default: the first folder"
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help=f"measure the pictures of all runs, however many; of more than {MOST_MEASURED}, "
+        "only those shown are measured otherwise",
+    )
     chosen = parser.parse_args(words)
     with fails_in_one_line("choose another folder with --output"):
-        report(chosen.folders, chosen.output or chosen.folders[0])
+        report(chosen.folders, chosen.output or chosen.folders[0], chosen.all)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ _ARROWS: dict[Better | None, str] = {"lower": "↓", "higher": "↑", None: ""}
 #: Runs that a page, picture or terminal shows at most; a table in a file has all of them.
 MOST_SHOWN = 200
 
+#: Of more runs, only the pictures of those shown are measured: a picture takes up to seconds.
+MOST_MEASURED = 1000
+
 
 @dataclass(frozen=True)
 class Column:
@@ -163,20 +166,22 @@ def compare(runs: Sequence[Run], measured: Sequence[Mapping[str, float]]) -> Com
     return Comparison(runs, settings, list(_measure_columns(keys)), rows)
 
 
-def excerpt(
-    runs: Sequence[Run], measured: Sequence[Mapping[str, float]], most: int | None = None
-) -> Comparison:
-    """The comparison of as many runs as a page or picture can show.
+def chosen(runs: Sequence[Run]) -> list[int]:
+    """The numbers of the runs that a page or picture can show, in order.
 
-    Those that failed come before others where not all are shown; else in order.
+    Those that failed come before others where not all are shown.
+    """
+    failed_first = sorted(range(len(runs)), key=lambda number: runs[number].status != "failed")
+    return sorted(failed_first[:MOST_SHOWN])
+
+
+def excerpt(runs: Sequence[Run], measured: Sequence[Mapping[str, float]]) -> Comparison:
+    """The comparison of the runs that are `chosen`.
 
     Args:
         runs, measured: as `compare`.
-        most: how many are shown; None: `MOST_SHOWN`.
     """
-    most = MOST_SHOWN if most is None else most
-    failed_first = sorted(range(len(runs)), key=lambda number: runs[number].status != "failed")
-    numbers = sorted(failed_first[:most])
+    numbers = chosen(runs)
     shown = compare([runs[n] for n in numbers], [measured[n] for n in numbers])
     return dataclasses.replace(shown, left_out=len(runs) - len(numbers))
 

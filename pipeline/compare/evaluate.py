@@ -1,5 +1,6 @@
 """Evaluate: a run's measures, computed from the files in its folder."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from pipeline.pictures.read import array_to_tensor, large_pictures, open_picture
 #: Larger pictures are shrunk to this long side, and styles with them, before the encoder sees them.
 LARGEST = 1024
 
+#: How many styles' Gram matrices are kept; the bundled encoder's take 1 MB each.
+MOST_KEPT = 64
+
 
 def load_encoder() -> encoders.LoadedEncoder:
     """The encoder all runs are measured with: the bundled one, on the CPU, whatever painted them.
@@ -30,90 +34,113 @@ def load_encoder() -> encoders.LoadedEncoder:
     return encoders.load("compact", None, torch.device("cpu"), padding="reflect")
 
 
-@torch.no_grad()
-def evaluate(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, float]:
-    """All measures of a run, by the keys of `columns`.
+class Evaluator:
+    """Measures runs, all with the same encoder."""
 
-    Args:
-        run: not failed; one that has only shown the regions has times and memory.
-        encoder: of `load_encoder`.
+    def __init__(self, encoder: encoders.LoadedEncoder) -> None:
+        """Nothing is measured yet.
 
-    Returns:
-        Measures; NaN or missing where a run does not have them, such as distances to styles that
-        it has not kept.
+        Args:
+            encoder: of `load_encoder`.
+        """
+        self._encoder = encoder
+        self._layers = [
+            layer for name in encoder.style_layers for layer in encoder.module.layers(name)
+        ]
+        # Runs of many photographs or settings share their styles, and reading these takes longest.
+        self._grams: dict[tuple[bytes, float], dict[Layer, Tensor]] = {}
 
-    Raises:
-        UserError: a picture is missing or broken.
-    """
-    summary = run.summary
-    seconds = {str(stage): float(spent) for stage, spent in summary.get("seconds", {}).items()}
-    found = {"seconds": sum(seconds.values())} if seconds else {}
-    found |= {f"seconds.{stage}": spent for stage, spent in seconds.items()}
-    found |= {
-        key: float(summary[key]) for key in ("iterations", "peak_memory_mib") if summary.get(key)
-    }
-    if run.status == "finished":
-        found |= _picture_measures(run, encoder)
-    return found
+    @torch.no_grad()
+    def evaluate(self, run: Run, *, pictures: bool = True) -> dict[str, float]:
+        """All measures of a run, by the keys of `columns`.
 
+        Args:
+            run: not failed; one that has only shown the regions has times and memory.
+            pictures: False: only what its summary says, in no time.
 
-def _picture_measures(run: Run, encoder: encoders.LoadedEncoder) -> dict[str, float]:
-    content = _read(run.folder / "content.png")
-    result = _read(run.folder / "result.png")
-    files = {name: run.file_of(name) for name in run.styled}
-    masks = {name: _read_mask(run.folder / "masks" / f"{files[name]}.png") for name in files}
-    for name, array in {"result.png": result, **masks}.items():
-        if array.shape[:2] != content.shape[:2]:
-            raise UserError(f"{run.folder}: {name} has another size than content.png")
-    styled = np.max(list(masks.values()), axis=0)
-    found = {
-        "outside_difference": measures.outside_difference(content, result, list(masks.values())),
-        "content_similarity": measures.content_similarity(content, result, styled),
-        "seam": measures.seam(result, list(masks.values())),
-    }
-    scale = min(1.0, LARGEST / max(content.shape[:2]))
-    layers = [layer for name in encoder.style_layers for layer in encoder.module.layers(name)]
+        Returns:
+            Measures; NaN or missing where a run does not have them, such as distances to styles
+            that it has not kept.
 
-    content_layers = [Layer(name) for name in encoder.content_layers]
-
-    def features_of(picture: measures.Pixels) -> dict[Layer, Tensor]:
-        small = _shrink(array_to_tensor(picture), scale)
-        found: dict[Layer, Tensor] = encoder.module(small, {*layers, *content_layers})
+        Raises:
+            UserError: a picture is missing or broken.
+        """
+        summary = run.summary
+        seconds = {str(stage): float(spent) for stage, spent in summary.get("seconds", {}).items()}
+        found = {"seconds": sum(seconds.values())} if seconds else {}
+        found |= {f"seconds.{stage}": spent for stage, spent in seconds.items()}
+        found |= {
+            key: float(summary[key])
+            for key in ("iterations", "peak_memory_mib")
+            if summary.get(key)
+        }
+        if pictures and run.status == "finished":
+            found |= self._picture_measures(run)
         return found
 
-    def style_grams(file: Path) -> dict[Layer, Tensor]:
-        return {layer: gram_matrix(found) for layer, found in features_of(_read(file)).items()}
+    def _picture_measures(self, run: Run) -> dict[str, float]:
+        content = _read(run.folder / "content.png")
+        result = _read(run.folder / "result.png")
+        files = {name: run.file_of(name) for name in run.styled}
+        masks = {name: _read_mask(run.folder / "masks" / f"{files[name]}.png") for name in files}
+        for name, array in {"result.png": result, **masks}.items():
+            if array.shape[:2] != content.shape[:2]:
+                raise UserError(f"{run.folder}: {name} has another size than content.png")
+        styled = np.max(list(masks.values()), axis=0)
+        found = {
+            "outside_difference": measures.outside_difference(
+                content, result, list(masks.values())
+            ),
+            "content_similarity": measures.content_similarity(content, result, styled),
+            "seam": measures.seam(result, list(masks.values())),
+        }
+        scale = min(1.0, LARGEST / max(content.shape[:2]))
+        content_layers = [Layer(name) for name in self._encoder.content_layers]
+        features = self._features(result, scale)
+        found["perceptual_distance"] = measures.perceptual_distance(
+            features, self._features(content, scale), self._masks(styled, scale, content_layers)
+        )
+        styles = {
+            name: [self._style_grams(file, scale) for file in _style_files(run.folder, files[name])]
+            for name in masks
+        }
+        for name, mask in masks.items():
+            seen = drop_vanishing(self._masks(mask, scale, self._layers), name, warn=False)
+            own = [measures.style_distance(features, style, seen) for style in styles[name]]
+            others = [
+                measures.style_distance(features, style, seen)
+                for other in masks
+                if other != name
+                for style in styles[other]
+            ]
+            for key, distances in (("style_distance", own), ("other_styles", others)):
+                if distances:
+                    found[f"{key}.{name}"] = float(np.mean(distances))
+        return found
 
-    features = features_of(result)
-    found["perceptual_distance"] = measures.perceptual_distance(
-        features,
-        features_of(content),
-        _layer_masks(encoder, styled, scale, content_layers),
-    )
-    styles = {
-        name: [style_grams(file) for file in _style_files(run.folder, files[name])]
-        for name in masks
-    }
-    for name, mask in masks.items():
-        seen = drop_vanishing(_layer_masks(encoder, mask, scale, layers), name, warn=False)
-        own = [measures.style_distance(features, style, seen) for style in styles[name]]
-        others = [
-            measures.style_distance(features, style, seen)
-            for other in masks
-            if other != name
-            for style in styles[other]
-        ]
-        for key, distances in (("style_distance", own), ("other_styles", others)):
-            if distances:
-                found[f"{key}.{name}"] = float(np.mean(distances))
-    return found
+    def _features(self, picture: measures.Pixels, scale: float) -> dict[Layer, Tensor]:
+        layers = {*self._layers, *(Layer(name) for name in self._encoder.content_layers)}
+        small = _shrink(array_to_tensor(picture), scale)
+        found: dict[Layer, Tensor] = self._encoder.module(small, layers)
+        return found
 
+    def _style_grams(self, file: Path, scale: float) -> dict[Layer, Tensor]:
+        key = (hashlib.sha256(file.read_bytes()).digest(), scale)
+        # Taken out and put in again, so that the one used longest ago is the first to go.
+        grams = self._grams.pop(key, None)
+        if grams is None:
+            features = self._features(_read(file), scale)
+            grams = {layer: gram_matrix(found) for layer, found in features.items()}
+        self._grams[key] = grams
+        if len(self._grams) > MOST_KEPT:
+            del self._grams[next(iter(self._grams))]
+        return grams
 
-def _layer_masks(
-    encoder: encoders.LoadedEncoder, mask: measures.Mask, scale: float, layers: Sequence[Layer]
-) -> dict[Layer, Tensor]:
-    whole = _shrink(torch.from_numpy(mask)[None, None], scale)
-    return {layer: layer_mask(whole, encoder.module.windows(layer)) for layer in layers}
+    def _masks(
+        self, mask: measures.Mask, scale: float, layers: Sequence[Layer]
+    ) -> dict[Layer, Tensor]:
+        whole = _shrink(torch.from_numpy(mask)[None, None], scale)
+        return {layer: layer_mask(whole, self._encoder.module.windows(layer)) for layer in layers}
 
 
 def _style_files(folder: Path, file: str) -> list[Path]:

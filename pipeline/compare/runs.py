@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ from pipeline.results.file_names import safe_name
 from pipeline.results.folder import STATE, UNFINISHED
 
 Value = str | int | float
+#: Hands on what it is given, one by one, and may show how far it has come.
+Passing = Callable[[Sequence[Any]], Iterable[Any]]
 #: finished: has painted; regions: has only shown the regions, for want of a style.
 Status = Literal["finished", "regions", "failed"]
 
@@ -76,8 +78,12 @@ class Run:
         return shlex.join(["python", "-m", "pipeline", *self.overrides])
 
 
-def find_runs(folders: Sequence[Path]) -> list[Run]:
+def find_runs(folders: Sequence[Path], passing: Passing = iter) -> list[Run]:
     """Read every run in and below some folders, in natural order (2 before 10).
+
+    Args:
+        folders: of runs or of sweeps.
+        passing: goes through the runs' folders.
 
     Raises:
         UserError: a folder is missing, or holds no run.
@@ -90,8 +96,8 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
         if not inside:
             raise UserError(f"no run in {folder}; name the folder of a run or a sweep")
         found |= dict.fromkeys(inside)
-    names = _names(list(found))
-    return [read_run(folder, shown(name)) for folder, name in zip(found, names, strict=True)]
+    named = list(zip(found, _names(list(found)), strict=True))
+    return [read_run(folder, shown(name)) for folder, name in passing(named)]
 
 
 def read_run(folder: Path, name: str) -> Run:

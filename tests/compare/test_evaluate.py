@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.compare.evaluate import evaluate, load_encoder
+from pipeline.compare.evaluate import Evaluator, load_encoder
 from pipeline.compare.runs import read_run
 from pipeline.errors import UserError
 from pipeline.networks.encoders import LoadedEncoder
@@ -24,7 +24,7 @@ def tiny(encoder: PyramidEncoder) -> LoadedEncoder:
 def test_all_measures_of_a_finished_run(
     make_run: MakeRun, tiny: LoadedEncoder, tmp_path: Path
 ) -> None:
-    found = evaluate(read_run(make_run(tmp_path), "0"), tiny)
+    found = Evaluator(tiny).evaluate(read_run(make_run(tmp_path), "0"))
     assert found["seconds"] == 2.5
     assert found["seconds.stylize"] == 2
     assert found["iterations"] == 3
@@ -41,7 +41,7 @@ def test_all_measures_of_a_finished_run(
 def test_the_content_itself_is_kept(make_run: MakeRun, tiny: LoadedEncoder, tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     (folder / "result.png").write_bytes((folder / "content.png").read_bytes())
-    found = evaluate(read_run(folder, "0"), tiny)
+    found = Evaluator(tiny).evaluate(read_run(folder, "0"))
     assert found["content_similarity"] == pytest.approx(1)
     assert found["perceptual_distance"] == 0
 
@@ -51,15 +51,37 @@ def test_several_styles_of_a_region_are_averaged(
 ) -> None:
     folder = make_run(tmp_path)
     run = read_run(folder, "0")
-    first = evaluate(run, tiny)["style_distance.person"]
+    first = Evaluator(tiny).evaluate(run)["style_distance.person"]
     style = folder / "styles" / "person.png"
     kept = style.read_bytes()
     save(style, (200, 20, 20), 30)
-    second = evaluate(run, tiny)["style_distance.person"]
+    second = Evaluator(tiny).evaluate(run)["style_distance.person"]
     style.rename(folder / "styles" / "person-2.png")
     style.write_bytes(kept)
-    both = evaluate(run, tiny)["style_distance.person"]
+    both = Evaluator(tiny).evaluate(run)["style_distance.person"]
     assert both == pytest.approx((first + second) / 2)
+
+
+def test_styles_that_runs_share_are_read_once(
+    make_run: MakeRun, tiny: LoadedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [read_run(make_run(tmp_path / name), name) for name in "abc"]
+    save(runs[2].folder / "styles" / "cat.png", (200, 20, 20), 30)
+    alone = [Evaluator(tiny).evaluate(run) for run in runs]
+    seen = []
+    tiny.module.register_forward_pre_hook(lambda _, given: seen.append(given))
+    evaluator, counts = Evaluator(tiny), []
+    for run, expected in zip(runs, alone, strict=True):
+        seen.clear()
+        assert evaluator.evaluate(run) == expected
+        counts.append(len(seen))
+    assert counts == [4, 2, 3]
+    # Of more styles than are kept, the ones used longest ago are read again.
+    monkeypatch.setattr("pipeline.compare.evaluate.MOST_KEPT", 1)
+    evaluator = Evaluator(tiny)
+    for run, expected in zip(runs, alone, strict=True):
+        assert evaluator.evaluate(run) == expected
+    assert len(seen) == 3 + 3 * 4
 
 
 def test_an_old_run_without_its_styles_has_the_other_measures(
@@ -68,7 +90,7 @@ def test_an_old_run_without_its_styles_has_the_other_measures(
     folder = make_run(tmp_path)
     for file in (folder / "styles").iterdir():
         file.unlink()
-    found = evaluate(read_run(folder, "0"), tiny)
+    found = Evaluator(tiny).evaluate(read_run(folder, "0"))
     assert not any(key.startswith(("style_distance", "other_styles")) for key in found)
     assert math.isfinite(found["seam"])
 
@@ -77,9 +99,9 @@ def test_large_pictures_are_measured_smaller(
     make_run: MakeRun, tiny: LoadedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = read_run(make_run(tmp_path), "0")
-    whole = evaluate(run, tiny)
+    whole = Evaluator(tiny).evaluate(run)
     monkeypatch.setattr("pipeline.compare.evaluate.LARGEST", SIZE[0] // 2)
-    half = evaluate(run, tiny)
+    half = Evaluator(tiny).evaluate(run)
     assert half["content_similarity"] == whole["content_similarity"]
     assert half["style_distance.cat"] != whole["style_distance.cat"]
 
@@ -90,10 +112,10 @@ def test_missing_and_odd_pictures_are_named(
     folder = make_run(tmp_path)
     Image.new("L", (9, 9)).save(folder / "masks" / "cat.png")
     with pytest.raises(UserError, match="cat has another size"):
-        evaluate(read_run(folder, "0"), tiny)
+        Evaluator(tiny).evaluate(read_run(folder, "0"))
     (folder / "result.png").unlink()
     with pytest.raises(UserError, match=r"result\.png is missing"):
-        evaluate(read_run(folder, "0"), tiny)
+        Evaluator(tiny).evaluate(read_run(folder, "0"))
 
 
 def test_the_fixed_encoder_is_the_bundled_one() -> None:

@@ -65,6 +65,33 @@ def test_of_many_runs_a_page_shows_some_and_the_table_has_all(
     assert "and 2 more, in results.csv" in capsys.readouterr().out
 
 
+def test_of_thousands_only_the_pictures_shown_are_measured(
+    make_run: MakeRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(columns, "MOST_SHOWN", 1)
+    monkeypatch.setattr(columns, "MOST_MEASURED", 2)
+    for number in range(2):
+        make_run(tmp_path / "a" / str(number))
+
+    def measured() -> list[bool]:
+        found = rows(tmp_path / "a")
+        assert all(row["seconds"] == "2.5" for row in found)
+        return [bool(row["seam"]) for row in found]
+
+    main([str(tmp_path / "a")])
+    assert measured() == [True, True]
+    assert "--all" not in capsys.readouterr().out
+    make_run(tmp_path / "a" / "2")
+    main([str(tmp_path / "a")])
+    assert measured() == [True, False, False]
+    assert "python -m pipeline.compare --all" in capsys.readouterr().out
+    main([str(tmp_path / "a"), "--all"])
+    assert measured() == [True, True, True]
+
+
 def test_the_first_folder_is_the_default_and_one_run_is_enough(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
