@@ -14,6 +14,7 @@ from pipeline.engine.engine import Engine
 from pipeline.engine.progress import Progress
 from pipeline.methods import Scene, Stylized
 from pipeline.networks.feedforward import FeedForward
+from pipeline.runtime import memory
 
 
 def feedforward(
@@ -51,4 +52,5 @@ def feedforward(
 @torch.inference_mode()
 def one_pass(content: Tensor, network: FeedForward, strength: float) -> Tensor:
     """(1, 3, H, W) in [0, 1], part of the way from a content to what a network makes of it."""
-    return torch.lerp(content, network(content).clamp(0, 1), strength)
+    with memory.keeping_freed():
+        return torch.lerp(content, network(content).clamp(0, 1), strength)

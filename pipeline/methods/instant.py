@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.engine.engine import Engine
@@ -29,6 +28,7 @@ from pipeline.networks.instant import DEPTHS, MULTIPLE, LoadedPainter, Moments, 
 from pipeline.networks.pyramid import Layer
 from pipeline.pictures.layers import widened
 from pipeline.pictures.resize import shrink
+from pipeline.runtime import memory
 
 #: Long side of the coarsest size in pixels, at least; bold styles begin at up to a quarter of it.
 COARSEST = 448
@@ -182,7 +182,8 @@ def coarse_to_fine(
         if painted is not None:
             kept = 1 - sum(wish.left_out * wish.covered for wish in smaller)
             shown = networks.enlarged(painted, before, here, kept)
-        painted = one_pass(shown, smaller, painter, tile, coarser).clamp(0, 1)
+        with memory.keeping_freed():
+            painted = one_pass(shown, smaller, painter, tile, coarser).clamp(0, 1)
         before = here
     assert painted is not None
     return painted
@@ -230,14 +231,11 @@ def region_moments(
     features: dict[Layer, Tensor], part: Tile, masks: Sequence[Tensor]
 ) -> list[dict[Layer, Moments]]:
     """Of each mask the moments of what a tile answers for, a depth."""
-    found: list[dict[Layer, Moments]] = [{} for _ in masks]
+    own = {}
     for layer, divisor, _ in DEPTHS:
         units = part.units(divisor, part.frame.bottom // divisor, part.frame.right // divisor)
-        own = part.local(units, divisor).cut(features[layer])
-        for moments, mask in zip(found, masks, strict=True):
-            weights = F.avg_pool2d(part.core.cut(mask), divisor)
-            moments[layer] = Moments.of(own, weights)
-    return found
+        own[layer] = part.local(units, divisor).cut(features[layer])
+    return [networks.moments(own, networks.depth_masks(part.core.cut(mask))) for mask in masks]
 
 
 def _painted(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.errors import UserError
@@ -225,6 +226,27 @@ def test_units_are_laid_out_in_blocks() -> None:
     instant.laid_out(larger, torch.tensor([3, 0]), 1, 2, 4).sum().backward()
     assert larger.grad is not None
     assert bool(larger.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("block", [2, 4, 8, 16])
+@pytest.mark.parametrize(("height", "width"), [(3, 5), (2, 1)])
+def test_blocks_are_laid_out_as_folding_them_does(block: int, height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(1, 3, 3 * block, 4 * block, generator=generator)
+    where = torch.randint(12, (height * width,), generator=generator)
+    found = instant.laid_out(features, where, height, width, block)
+    around = block // 4
+    side = block + 2 * around
+    wider = F.pad(features, (around,) * 4, mode="replicate")
+    slope = (0.5 + torch.arange(side)).clamp_max(2 * around) / max(1, 2 * around)
+    slope = torch.minimum(slope, slope.flip(0)).clamp_max(1) if around else torch.ones(side)
+    window = torch.outer(slope, slope).flatten()[None, :, None]
+    chosen = F.unfold(wider, side, stride=block)[..., where].unflatten(1, (3, -1)) * window
+    size = height * block + 2 * around, width * block + 2 * around
+    total = F.fold(chosen.flatten(1, 2), size, side, stride=block)
+    weight = F.fold(window.expand(1, -1, height * width), size, side, stride=block)
+    inner = ..., slice(around, around + height * block), slice(around, around + width * block)
+    torch.testing.assert_close(found, total[inner] / weight[inner])
 
 
 def test_details_of_the_photograph_come_back() -> None:

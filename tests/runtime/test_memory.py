@@ -1,5 +1,8 @@
 """How much memory there is, and was used."""
 
+import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,3 +87,31 @@ def test_elsewhere_nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.sys, "platform", "win32")
     monkeypatch.setattr(memory.ctypes, "CDLL", None)
     memory.give_back()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="of glibc alone"
+)
+def test_freed_memory_is_kept_meanwhile() -> None:
+    script = """
+import contextlib, resource, sys
+import torch
+from pipeline.runtime import memory
+
+def faults(elements):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.empty(elements).fill_(1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with memory.keeping_freed():
+    faults(2**24)
+    kept = faults(2**24)
+print(kept, faults(2**25))
+"""
+    # Of ten tensors of 64 MiB, then of 128 MiB; a huge page is one fault, of 2 MiB.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    kept, given_back = map(int, found.stdout.split())
+    assert kept < 32 < 10 * 64 <= given_back
