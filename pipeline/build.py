@@ -160,7 +160,8 @@ def segment_picture(
     """A picture's classes, at the settings' sizes and refined as they say; once a process."""
     chosen = settings.segmenter
     sizes = chosen.sizes or network.sizes
-    return _segmented(picture, network, settings, sizes, chosen.mirror, scenes_by=scenes_by)
+    closer = network.closer if chosen.closer is None else chosen.closer
+    return _segmented(picture, network, settings, sizes, chosen.mirror, closer, scenes_by=scenes_by)
 
 
 def segment_prompts(
@@ -191,7 +192,7 @@ def segment_prompts(
         )
         what = phrase, chosen.text_threshold
         # Not mirrored: phrases may say left or right.
-        found[name] = _segmented(picture, network, settings, text_prompts.SIZES, False, what)
+        found[name] = _segmented(picture, network, settings, text_prompts.SIZES, False, 0, what)
     check_found(found, phrases)
     return found
 
@@ -232,6 +233,7 @@ def _segmented(
     settings: Settings,
     sizes: Sequence[int],
     mirror: bool,
+    closer: int,
     what: tuple[Any, ...] = (),
     scenes_by: segmenters.LoadedSegmenter | None = None,
 ) -> Segmentation:
@@ -252,9 +254,10 @@ def _segmented(
             min_part=chosen.min_part,
             classes=network.classes,
             scenes_by=scenes_by,
+            closer=closer,
         )
 
-    how = tuple(sizes), mirror, refinement, chosen.min_share, chosen.min_part, what
+    how = tuple(sizes), mirror, closer, refinement, chosen.min_share, chosen.min_part, what
     sources = network.source, None if scenes_by is None else scenes_by.source
     key = digest(picture), str(picture.device), sources, how
     found = _segmentations.get(key, look)

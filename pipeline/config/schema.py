@@ -103,6 +103,7 @@ class SegmenterSettings:
     model: str | None = None
     sizes: list[int] | None = field(default=None, metadata=within(64, 4096))
     mirror: bool = True
+    closer: int | None = field(default=None, metadata=within(0, 100))
     min_share: float = field(default=0.005, metadata=within(0, 1))
     min_part: float = field(default=0.002, metadata=within(0, 1))
     refine: RefineSettings = field(default_factory=RefineSettings)

@@ -73,12 +73,14 @@ class Recipe:
         url: torchvision's weights, or None for the bundled network.
         sizes: the long sides at which it sees a picture by default.
         classes: what its scores are of.
+        closer: how many small objects it sees a second time by default.
     """
 
     build: Callable[[], nn.Module]
     url: str | None
     sizes: tuple[int, ...] = (512,)
     classes: Classes = Classes()
+    closer: int = 0
 
 
 RECIPES = {
@@ -99,6 +101,7 @@ RECIPES = {
         None,
         sizes=(224, 320, 448),
         classes=Classes(scenes=("background", *SCENE_CLASSES)),
+        closer=6,
     ),
 }
 #: Models of Hugging Face's hub by their short names; ``open`` is any other one.
@@ -122,6 +125,7 @@ class LoadedSegmenter:
     sizes: tuple[int, ...]
     source: weights.Source
     classes: Classes = Classes()
+    closer: int = 0
 
 
 def load(
@@ -160,7 +164,7 @@ def load(
     module = recipe.build()
     fill(module, source.file)
     ready = module.eval().requires_grad_(False).to(device)
-    return LoadedSegmenter(ready, recipe.sizes, source, recipe.classes)
+    return LoadedSegmenter(ready, recipe.sizes, source, recipe.classes, recipe.closer)
 
 
 def classes(name: str, model: str | None, start: Path) -> Classes:

@@ -1,5 +1,6 @@
 """Segment: which class each pixel of the photograph shows."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from pipeline.networks.segmenters import Classes, LoadedSegmenter
 from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
+from pipeline.regions.closer import look_closer
 from pipeline.regions.names import BACKGROUND, CLASSES
 from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines
 
@@ -148,6 +150,7 @@ def segment(
     min_part: float = 0.002,
     classes: Classes | None = None,
     scenes_by: LoadedSegmenter | None = None,
+    closer: int = 0,
 ) -> Segmentation:
     """Segment a photograph, at a long side of `WORKING_SIZE` pixels if it is larger.
 
@@ -163,33 +166,40 @@ def segment(
         min_part: so do specks and holes, connected parts under this share of the picture.
         classes: what the scores are of; None: VOC's classes. The first is the background.
         scenes_by: another segmenter, for the scenes alone, where the first knows none.
+        closer: how many small objects are seen a second time (`regions.closer`).
     """
     classes = classes or Classes()
     whole = picture
     if max(picture.shape[2:]) > WORKING_SIZE:
         picture = _at_size(picture, WORKING_SIZE)
-    full = _seen(picture, segmenter, classes, sizes, mirror)
+    looks = [_seen(picture, segmenter, classes, sizes, mirror)]
+    closer_at: set[int] = set()
+    if closer:
+        see = functools.partial(_averaged, segmenter=segmenter, classes=classes, mirror=mirror)
+        # An object fills its cut: the largest size shows no more of it.
+        lower = sorted(sizes)[:-1] or sizes
+        nearer, closer_at = look_closer(picture, looks[0], see, lower, classes.objects, closer)
+        looks += [nearer] if closer_at else []
     if scenes_by is not None:
         other = scenes_by.classes
         beside = _seen(picture, scenes_by.module, other, scenes_by.sizes, mirror)
-        full = torch.cat([full, beside[:, len(other.objects) :]], dim=1)
+        looks = [torch.cat([look, beside[:, len(other.objects) :]], dim=1) for look in looks]
         classes = replace(classes, scenes=other.scenes)
-    full, every = _partition(full, classes)
-    shares = torch.bincount(full.argmax(1).flatten(), minlength=full.shape[1]) / full[0, 0].numel()
+    # Objects come first, in their order.
+    every = _names(classes)
+    looks = [_partition(look, classes) for look in looks]
+    counts = [torch.bincount(look.argmax(1).flatten(), minlength=len(every)) for look in looks]
+    shares = torch.stack(counts).amax(0) / looks[0][0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
     names = [every[number] for number in found]
-    kept = _without_specks(_unite_lookalikes(_normalise(full[:, found]), names), min_part)
-    if refinement is not None:
-        radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
-        kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
-        decided = [k for k, name in enumerate(names) if name in refinement.by_colour]
-        for number in decided:
-            kept = _decide_by_colour(picture, kept, number)
-        if decided:
-            # A cut leaves stairs for edges, and parts of its own that are specks.
-            fine = max(1, radius // 2)
-            kept = _normalise(guided_filter(picture, kept, fine, refinement.eps).clamp(0, 1))
-            kept = _without_specks(kept, min_part)
+    kept, *nearer_kept = (
+        _outlined(picture, look[:, found], names, min_part, refinement) for look in looks
+    )
+    for other_kept in nearer_kept:
+        # What was found by either look: colours can turn against what one of them was sure of.
+        for k in (k for k, number in enumerate(found) if number in closer_at):
+            kept = _with_class(kept, k, torch.maximum(kept, other_kept)[:, k : k + 1])
+        kept = _without_specks(kept, min_part)
     lines = None
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
@@ -198,22 +208,56 @@ def segment(
     return Segmentation(probabilities, lines, _unions(classes, names))
 
 
+def _outlined(
+    picture: Tensor,
+    probabilities: Tensor,
+    names: Sequence[str],
+    min_part: float,
+    refinement: Refinement | None,
+) -> Tensor:
+    """Probabilities of the classes that were found, without specks, along the picture's edges."""
+    kept = _without_specks(_unite_lookalikes(_normalise(probabilities), names), min_part)
+    if refinement is None:
+        return kept
+    radius = max(1, round(refinement.radius * max(picture.shape[2:]) / 512))
+    kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
+    decided = [k for k, name in enumerate(names) if name in refinement.by_colour]
+    for number in decided:
+        kept = _with_class(kept, number, colour_models(picture, kept[:, number : number + 1]))
+    if decided:
+        # A cut leaves stairs for edges, and parts of its own that are specks.
+        fine = max(1, radius // 2)
+        kept = _normalise(guided_filter(picture, kept, fine, refinement.eps).clamp(0, 1))
+        kept = _without_specks(kept, min_part)
+    return kept
+
+
 def _seen(
     picture: Tensor, segmenter: nn.Module, classes: Classes, sizes: Sequence[int], mirror: bool
 ) -> Tensor:
     """The probabilities of each head's classes, averaged over the sizes, (1, K, H, W)."""
     # Nothing is enlarged, but for a picture smaller than the smallest size: to that.
     longest = max(max(picture.shape[2:]), min(sizes))
-    views = Counter(min(size, longest) for size in sizes)
+    return _averaged(picture, [min(size, longest) for size in sizes], segmenter, classes, mirror)
+
+
+def _averaged(
+    picture: Tensor, sizes: Sequence[int], segmenter: nn.Module, classes: Classes, mirror: bool
+) -> Tensor:
     # Probabilities, not labels, are brought up: labels would give steps for edges.
     seen = [
         count * _probabilities(segmenter, classes, _at_size(picture, size), picture, mirror)
-        for size, count in views.items()
+        for size, count in Counter(sizes).items()
     ]
     return torch.stack(seen).sum(0) / len(sizes)
 
 
-def _partition(probabilities: Tensor, classes: Classes) -> tuple[Tensor, list[str]]:
+def _names(classes: Classes) -> list[str]:
+    """Of what `_partition` tells apart."""
+    return [*classes.objects, *classes.scenes[1:]]
+
+
+def _partition(probabilities: Tensor, classes: Classes) -> Tensor:
     """Both heads' probabilities to those of classes of which every pixel shows one.
 
     Scenes share what the objects leave, so that a person before the sky is told from it by the
@@ -224,16 +268,15 @@ def _partition(probabilities: Tensor, classes: Classes) -> tuple[Tensor, list[st
         classes: what they are of.
 
     Returns:
-        (1, L, H, W), which add up to 1, ``background`` first, and the L names.
+        (1, L, H, W), which add up to 1, ``background`` first; L as `_names`.
     """
     count = len(classes.objects)
     objects, scenes = probabilities[:, :count], probabilities[:, count:]
     if not classes.scenes:
-        return objects, [*classes.objects]
+        return objects
     shares = scenes**_DECIDED
     shares = objects[:, :1] * shares / shares.sum(1, keepdim=True)
-    together = torch.cat([shares[:, :1], objects[:, 1:], shares[:, 1:]], dim=1)
-    return together, [*classes.objects, *classes.scenes[1:]]
+    return torch.cat([shares[:, :1], objects[:, 1:], shares[:, 1:]], dim=1)
 
 
 def _unions(classes: Classes, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -246,12 +289,10 @@ def _unions(classes: Classes, names: Sequence[str]) -> dict[str, tuple[str, ...]
     return unions
 
 
-def _decide_by_colour(picture: Tensor, probabilities: Tensor, number: int) -> Tensor:
-    """Sharpen one class by its colours; the others share what is left as before."""
+def _with_class(probabilities: Tensor, number: int, after: Tensor) -> Tensor:
+    """With other probabilities of one class; the others share what is left as before."""
     before = probabilities[:, number : number + 1]
-    after = colour_models(picture, before)
-    others = (1 - after) / (1 - before).clamp_min(1e-6)
-    changed = probabilities * others
+    changed = probabilities * ((1 - after) / (1 - before).clamp_min(1e-6))
     changed[:, number : number + 1] = after
     return _normalise(changed)
 

@@ -138,7 +138,12 @@ def as_pipeline(loaded: LoadedSegmenter, refinement: Refinement) -> Seen:
 
     def seen(picture: Tensor) -> tuple[np.ndarray, np.ndarray]:
         found: Segmentation = segment(
-            picture, loaded.module, loaded.sizes, refinement=refinement, classes=loaded.classes
+            picture,
+            loaded.module,
+            loaded.sizes,
+            refinement=refinement,
+            classes=loaded.classes,
+            closer=loaded.closer,
         )
         labels = found.labels.numpy().astype(np.int64)
         scenes = np.where(labels >= len(VOC_CLASSES), labels - len(VOC_CLASSES) + 1, 0)
