@@ -7,7 +7,7 @@ else is taken from the second look: without the rest of the photograph scenes ar
 is what something is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -62,6 +62,7 @@ def look_closer(
     see: See,
     sizes: Sequence[int],
     objects: Sequence[str],
+    under: Collection[str],
     most: int,
 ) -> tuple[Tensor, set[int]]:
     """The probabilities after a second look at the largest of the small objects.
@@ -71,7 +72,8 @@ def look_closer(
         probabilities: (1, K, H, W), of which those of objects add up to 1.
         see: gives such probabilities of a part of the picture.
         sizes: long sides in pixels at which a part is seen.
-        objects: the names of the first classes, what is no object before the others.
+        objects: the names of the first classes.
+        under: those of them that are no objects, such as the background, and a sky.
         most: how many objects are looked at.
 
     Returns:
@@ -79,7 +81,7 @@ def look_closer(
     """
     height, width = picture.shape[2:]
     count = len(objects)
-    small = cuts(probabilities[:, :count], objects, most)
+    small = cuts(probabilities[:, :count], objects, under, most)
     probabilities, found = probabilities.clone(), set[int]()
     for cut in small:
         here = ..., cut.rows, cut.columns
@@ -104,16 +106,18 @@ def look_closer(
     return probabilities, found
 
 
-def cuts(objects: Tensor, names: Sequence[str], most: int) -> list[Cut]:
+def cuts(objects: Tensor, names: Sequence[str], under: Collection[str], most: int) -> list[Cut]:
     """The largest objects of which a cut shows more than the whole picture does.
 
     Args:
-        objects: (1, K, H, W), what is no object first.
+        objects: (1, K, H, W).
         names: of the K classes.
+        under: as `look_closer`.
         most: how many.
     """
     height, width = objects.shape[2:]
-    things = objects[0, 1:]
+    numbers = [number for number, name in enumerate(names) if name not in under]
+    things = objects[0, numbers]
     possible = (things.sum(0) > _POSSIBLE).cpu().numpy().astype(np.uint8)
     count, parts, statistics, _ = cv2.connectedComponentsWithStats(possible, connectivity=8)
     areas = statistics[:, cv2.CC_STAT_AREA]
@@ -131,10 +135,10 @@ def cuts(objects: Tensor, names: Sequence[str], most: int) -> list[Cut]:
         longest = max(rows.stop - rows.start, columns.stop - columns.start)
         if longest <= _LARGEST * max(height, width):
             inside = torch.from_numpy(parts == part).to(things.device)
-            share, number = things[:, inside].mean(1).max(0)
-            believed = names[1 + int(number)] == "person" or share > _SURE
-            if believed and not main[number]:
-                found.append(Cut(rows, columns, 1 + int(number), inside[rows, columns]))
+            share, place = things[:, inside].mean(1).max(0)
+            number = numbers[int(place)]
+            if (names[number] == "person" or share > _SURE) and not main[place]:
+                found.append(Cut(rows, columns, number, inside[rows, columns]))
     return found
 
 

@@ -178,7 +178,10 @@ def segment(
         see = functools.partial(_averaged, segmenter=segmenter, classes=classes, mirror=mirror)
         # An object fills its cut: the largest size shows no more of it.
         lower = sorted(sizes)[:-1] or sizes
-        nearer, closer_at = look_closer(picture, looks[0], see, lower, classes.objects, closer)
+        under = {BACKGROUND, *classes.under}
+        nearer, closer_at = look_closer(
+            picture, looks[0], see, lower, classes.objects, under, closer
+        )
         looks += [nearer] if closer_at else []
     if scenes_by is not None:
         other = scenes_by.classes
