@@ -1,6 +1,5 @@
 """Evaluate: a run's measures, computed from the files in its folder."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,13 +16,15 @@ from pipeline.engine.losses import gram_matrix
 from pipeline.errors import UserError
 from pipeline.networks import encoders
 from pipeline.networks.pyramid import Layer
+from pipeline.networks.weights import sha256
 from pipeline.pictures.read import array_to_tensor, large_pictures, open_picture
+from pipeline.runtime.cache import Store
 
 #: Larger pictures are shrunk to this long side, and styles with them, before the encoder sees them.
 LARGEST = 1024
 
-#: How many styles' Gram matrices are kept; the bundled encoder's take 1 MB each.
-MOST_KEPT = 64
+#: Bytes of styles' Gram matrices that are kept; a style's take 1 MB under the bundled encoder.
+MOST_KEPT = 64 * 2**20
 
 
 def load_encoder() -> encoders.LoadedEncoder:
@@ -48,7 +49,7 @@ class Evaluator:
             layer for name in encoder.style_layers for layer in encoder.module.layers(name)
         ]
         # Runs of many photographs or settings share their styles, and reading these takes longest.
-        self._grams: dict[tuple[bytes, float], dict[Layer, Tensor]] = {}
+        self._grams = Store(MOST_KEPT)
 
     @torch.no_grad()
     def evaluate(self, run: Run, *, pictures: bool = True) -> dict[str, float]:
@@ -125,16 +126,11 @@ class Evaluator:
         return found
 
     def _style_grams(self, file: Path, scale: float) -> dict[Layer, Tensor]:
-        key = (hashlib.sha256(file.read_bytes()).digest(), scale)
-        # Taken out and put in again, so that the one used longest ago is the first to go.
-        grams = self._grams.pop(key, None)
-        if grams is None:
+        def read() -> dict[Layer, Tensor]:
             features = self._features(_read(file), scale)
-            grams = {layer: gram_matrix(found) for layer, found in features.items()}
-        self._grams[key] = grams
-        if len(self._grams) > MOST_KEPT:
-            del self._grams[next(iter(self._grams))]
-        return grams
+            return {layer: gram_matrix(found) for layer, found in features.items()}
+
+        return self._grams.get((sha256(file), scale), read)
 
     def _masks(
         self, mask: measures.Mask, scale: float, layers: Sequence[Layer]

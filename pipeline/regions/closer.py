@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.regions.refine import with_class
+
 #: What a network makes of a picture seen at some long sides: (1, 3, H, W) to (1, K, H, W).
 See = Callable[[Tensor, Sequence[int]], Tensor]
 
@@ -82,15 +84,18 @@ def look_closer(
     height, width = picture.shape[2:]
     count = len(objects)
     small = cuts(probabilities[:, :count], objects, under, most)
-    probabilities, found = probabilities.clone(), set[int]()
+    found = set[int]()
+    if small:
+        probabilities = probabilities.clone()
     for cut in small:
         here = ..., cut.rows, cut.columns
         part = picture[here]
         longest = max(part.shape[2:])
         near = see(part, [min(size, _ENLARGEMENT * longest) for size in sizes])
         chosen = slice(cut.number, cut.number + 1)
-        before = probabilities[here][:, chosen].clone()
-        if near[0, cut.number][cut.inside].mean() <= before[0, 0][cut.inside].mean():
+        before = probabilities[here][:, :count]
+        own = before[:, chosen]
+        if near[0, cut.number][cut.inside].mean() <= own[0, 0][cut.inside].mean():
             continue
         found.add(cut.number)
         down, across = (
@@ -99,10 +104,8 @@ def look_closer(
         )
         window = _WEIGHT * down[:, None] * across
         # What it misses was seen with all of the picture around it, which it lacks.
-        after = before + window * (near[:, chosen] - before).clamp_min(0)
-        # What else it may be shares what is left, as before.
-        probabilities[here][:, :count] *= (1 - after) / (1 - before).clamp_min(1e-4)
-        probabilities[here][:, chosen] = after
+        after = own + window * (near[:, chosen] - own).clamp_min(0)
+        probabilities[here][:, :count] = with_class(before, cut.number, after)
     return probabilities, found
 
 

@@ -61,6 +61,23 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
     return torch.where((probability > low) & (probability < high), soft, probability)
 
 
+def with_class(probabilities: Tensor, number: int, after: Tensor) -> Tensor:
+    """Other probabilities of one class; the other classes share what is left as before.
+
+    Args:
+        probabilities: (1, K, H, W), which add up to 1.
+        number: of the class.
+        after: (1, 1, H, W) in [0, 1], its own from now on.
+
+    Returns:
+        (1, K, H, W); where nothing was left to the others they stay at 0.
+    """
+    before = probabilities[:, number : number + 1]
+    changed = probabilities * ((1 - after) / (1 - before).clamp_min(1e-6))
+    changed[:, number : number + 1] = after
+    return changed
+
+
 def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tensor:
     """Guided filter with a colour guide (He, Sun and Tang 2013, eq. 14-16).
 

@@ -16,7 +16,7 @@ from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
 from pipeline.regions.closer import look_closer
 from pipeline.regions.names import BACKGROUND, CLASSES
-from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines
+from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines, with_class
 
 #: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
 #: was found to their own size.
@@ -195,13 +195,13 @@ def segment(
     shares = torch.stack(counts).amax(0) / looks[0][0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
     names = [every[number] for number in found]
-    kept, *nearer_kept = (
-        _outlined(picture, look[:, found], names, min_part, refinement) for look in looks
-    )
-    for other_kept in nearer_kept:
-        # What was found by either look: colours can turn against what one of them was sure of.
-        for k in (k for k, number in enumerate(found) if number in closer_at):
-            kept = _with_class(kept, k, torch.maximum(kept, other_kept)[:, k : k + 1])
+    outlined = [_outlined(picture, look[:, found], names, min_part, refinement) for look in looks]
+    kept = outlined[0]
+    # What was found by either look: colours can turn against what one of them was sure of.
+    for k in [k for k, number in enumerate(found) if number in closer_at]:
+        either = torch.maximum(kept[:, k : k + 1], outlined[1][:, k : k + 1])
+        kept = _normalise(with_class(kept, k, either))
+    if closer_at:
         kept = _without_specks(kept, min_part)
     lines = None
     if refinement is not None and picture is not whole:
@@ -226,7 +226,8 @@ def _outlined(
     kept = _normalise(guided_filter(picture, kept, radius, refinement.eps).clamp(0, 1))
     decided = [k for k, name in enumerate(names) if name in refinement.by_colour]
     for number in decided:
-        kept = _with_class(kept, number, colour_models(picture, kept[:, number : number + 1]))
+        after = colour_models(picture, kept[:, number : number + 1])
+        kept = _normalise(with_class(kept, number, after))
     if decided:
         # A cut leaves stairs for edges, and parts of its own that are specks.
         fine = max(1, radius // 2)
@@ -290,14 +291,6 @@ def _unions(classes: Classes, names: Sequence[str]) -> dict[str, tuple[str, ...]
         if found := tuple(part for part in parts if part in names):
             unions[name] = found
     return unions
-
-
-def _with_class(probabilities: Tensor, number: int, after: Tensor) -> Tensor:
-    """With other probabilities of one class; the others share what is left as before."""
-    before = probabilities[:, number : number + 1]
-    changed = probabilities * ((1 - after) / (1 - before).clamp_min(1e-6))
-    changed[:, number : number + 1] = after
-    return _normalise(changed)
 
 
 def _at_size(picture: Tensor, size: int) -> Tensor:

@@ -62,9 +62,7 @@ def give_back() -> None:
     glibc keeps freed memory between what is still used, more of it from run to run: 11% more after
     200 runs of a process than after ten. Other C libraries have no such call.
     """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+    _tell_glibc("malloc_trim", 0)
 
 
 @contextmanager
@@ -86,11 +84,15 @@ def keeping_freed() -> Iterator[None]:
 
 def _set_thresholds(trim: int, mapped: int) -> None:
     """How much freed memory is kept, and from which size on each tensor is mapped, in bytes."""
+    _tell_glibc("mallopt", _TRIM_THRESHOLD, trim)
+    _tell_glibc("mallopt", _MMAP_THRESHOLD, mapped)
+
+
+def _tell_glibc(function: str, *values: int) -> None:
+    """Call one of its own functions; nothing with another C library."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            library = ctypes.CDLL(None)
-            library.mallopt(_TRIM_THRESHOLD, trim)
-            library.mallopt(_MMAP_THRESHOLD, mapped)
+            getattr(ctypes.CDLL(None), function)(*values)
 
 
 def peak_bytes() -> int:

@@ -10,7 +10,17 @@ from pipeline.regions.refine import (
     guided_filter,
     guided_lines,
     inverse_of_symmetric,
+    with_class,
 )
+
+
+def test_other_classes_share_what_one_leaves() -> None:
+    before = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1)
+    found = with_class(before, 1, torch.full((1, 1, 1, 1), 0.9))
+    torch.testing.assert_close(found.flatten(), torch.tensor([0.04, 0.9, 0.06]))
+    assert before.flatten()[1] == 0.5
+    alone = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    assert with_class(alone, 1, torch.zeros(1, 1, 1, 1)).flatten().tolist() == [0, 0, 0]
 
 
 def test_a_constant_mask_stays() -> None:
