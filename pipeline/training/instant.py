@@ -88,6 +88,8 @@ class Settings:
     previews: str | None = None
     # Folder of TensorBoard's curves.
     curves: str | None = None
+    # Of the losses, as in a run; the painter itself computes in float32, which is as fast on a CPU.
+    precision: schema.Precision = schema.Precision.auto
     seed: int = 0
     device: str = "auto"
 
@@ -239,7 +241,7 @@ def train(
     if settings.start is not None:
         named = instant.BUNDLED_FILE if settings.start == "bundled" else Path(settings.start)
         instant.fill(painter, named)
-    engine, tones = losses(device)
+    engine, tones = losses(device, settings.precision)
     encoder = instant.encoder_of(engine.encoder.encoder)
     average = copy.deepcopy(painter).requires_grad_(False)
     optimizer = torch.optim.AdamW(painter.parameters(), weight_decay=1e-4)
@@ -305,13 +307,15 @@ def backward(
     return found
 
 
-def losses(device: torch.device) -> tuple[Engine, float]:
+def losses(
+    device: torch.device, precision: schema.Precision = schema.Precision.float32
+) -> tuple[Engine, float]:
     """The engine with Gram losses and the bundled encoder; the share of tones.
 
     The default's neighbours would be searched anew for each picture, which takes as long as all
     the rest; strokes of the style lie before the painter anyway (`instant.swapped`).
     """
-    defaults = schema.Settings(precision=schema.Precision.float32)
+    defaults = schema.Settings(precision=precision)
     defaults.loss.style = schema.StyleLoss.gram
     return build.engine(defaults, encoders.load("compact", None, device)), defaults.loss.tones
 

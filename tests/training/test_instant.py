@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config import schema
 from pipeline.engine.engine import Engine
 from pipeline.engine.tiles import WHOLE
 from pipeline.errors import UserError
@@ -78,6 +79,17 @@ def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
         assert torch.equal(again.state_dict()[name], value), name
     other = train(settings(tmp_path, seed=1), PHOTOS, PAINTINGS)
     assert not torch.equal(other.last.weight, whole.last.weight)
+
+
+def test_with_losses_in_bfloat16_it_learns_much_the_same(tmp_path: Path) -> None:
+    usual, low = (
+        train(settings(tmp_path, precision=precision), PHOTOS, PAINTINGS).state_dict()
+        for precision in (schema.Precision.float32, schema.Precision.bfloat16)
+    )
+    assert not torch.equal(low["last.weight"], usual["last.weight"])
+    for name, value in usual.items():
+        assert low[name].dtype == torch.float32
+        torch.testing.assert_close(low[name], value, atol=0.02, rtol=0.05)
 
 
 def test_it_learns_to_give_back_what_it_is_shown(tmp_path: Path, engine: Engine) -> None:
