@@ -1,6 +1,7 @@
 """Refine: masks follow the edges and the colours of the picture."""
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -76,6 +77,46 @@ def with_class(probabilities: Tensor, number: int, after: Tensor) -> Tensor:
     changed = probabilities * ((1 - after) / (1 - before).clamp_min(1e-6))
     changed[:, number : number + 1] = after
     return changed
+
+
+def without_rings(probabilities: Tensor, scenes: Collection[int], reach: float) -> Tensor:
+    """Let scenes reach up to the objects that stand before them.
+
+    A network is least certain of a scene around an object's outline, and colours can give back to
+    the background what it held for a part of the object: a ring that is neither one nor the other,
+    and stays unpainted if both are painted. A ring belongs to what lies beyond it.
+
+    Args:
+        probabilities: (1, K, H, W), which add up to 1; the first is the background's.
+        scenes: the numbers of the classes that lie in the background; the others are objects.
+        reach: how wide a ring may be, in pixels.
+
+    Returns:
+        The same, but for pixels of the background that have an object within reach, and beyond
+        that a scene that is nearer than plain background.
+    """
+    labels = probabilities.argmax(1)[0].cpu().numpy()
+    objects = (labels > 0) & ~np.isin(labels, [*scenes])
+    if not objects.any() or not np.isin(labels, [*scenes]).any():
+        return probabilities
+    far = cv2.distanceTransform((~objects).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ring = (labels == 0) & (np.asarray(far) <= reach)
+    beyond = ~ring & ~objects
+    if not ring.any() or not beyond.any():
+        return probabilities
+    # Each pixel's nearest one beyond has this number, from 1.
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~beyond).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    named = np.zeros(int(nearest.max()) + 1, labels.dtype)
+    named[nearest[beyond]] = labels[beyond]
+    wanted = np.where(ring, named[nearest], 0)
+    after = probabilities.clone()
+    for number in np.unique(wanted[wanted > 0]):
+        here = torch.from_numpy(wanted == number).to(after.device)
+        after[0, number, here] += after[0, 0, here]
+        after[0, 0, here] = 0
+    return after
 
 
 def guided_filter(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Tensor:

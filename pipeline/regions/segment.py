@@ -16,7 +16,14 @@ from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
 from pipeline.regions.closer import look_closer
 from pipeline.regions.names import BACKGROUND, CLASSES
-from pipeline.regions.refine import Lines, colour_models, guided_filter, guided_lines, with_class
+from pipeline.regions.refine import (
+    Lines,
+    colour_models,
+    guided_filter,
+    guided_lines,
+    with_class,
+    without_rings,
+)
 
 #: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
 #: was found to their own size.
@@ -34,6 +41,10 @@ LOOKALIKES = (
 #: Scenes share what is no object by this power of their probabilities, so that the most probable
 #: one has nearly all of it: halves would lose to an object that is less probable than either.
 _DECIDED = 4
+
+#: Width of a ring of plain background between an object and a scene (`without_rings`), as a share
+#: of the picture's long side.
+_WIDEST_RING = 0.04
 
 #: Share of an object's pixels at which one of its look-alike classes gets all of them.
 _MAJORITY = 0.7
@@ -203,6 +214,8 @@ def segment(
         kept = _normalise(with_class(kept, k, either))
     if closer_at:
         kept = _without_specks(kept, min_part)
+    behind = {k for k, name in enumerate(names) if name in {*classes.scenes[1:], *classes.under}}
+    kept = without_rings(kept, behind, _WIDEST_RING * max(picture.shape[2:]))
     lines = None
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)

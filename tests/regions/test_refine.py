@@ -11,6 +11,7 @@ from pipeline.regions.refine import (
     guided_lines,
     inverse_of_symmetric,
     with_class,
+    without_rings,
 )
 
 
@@ -145,3 +146,51 @@ def test_inverses_are_the_librarys(contrast: float) -> None:
     matrices = colours @ colours.mT / 9 + 1e-4 * torch.eye(3, dtype=torch.float64)
     expected = torch.linalg.inv(matrices)
     torch.testing.assert_close(inverse_of_symmetric(matrices), expected, rtol=1e-7, atol=1e-6)
+
+
+def classes_of(labels: list[list[int]]) -> Tensor:
+    """Probabilities that are sure of some labels' classes, (1, 4, H, W), eight pixels a label."""
+    large = torch.tensor(labels).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    return F.one_hot(large, 4).permute(2, 0, 1)[None].float() * 0.9 + 0.025
+
+
+# An object (1) and two scenes (2, 3) with plain background (0) between them, and at the right edge.
+RINGED = classes_of(
+    [
+        [2, 2, 2, 2, 2, 0, 0, 0],
+        [2, 0, 0, 0, 2, 0, 0, 0],
+        [2, 0, 1, 0, 2, 0, 0, 0],
+        [3, 0, 1, 0, 3, 0, 0, 0],
+        [3, 3, 3, 3, 3, 0, 0, 0],
+    ]
+)
+
+
+def test_scenes_reach_up_to_objects() -> None:
+    found = without_rings(RINGED, {2, 3}, 12)
+    torch.testing.assert_close(found.sum(1), RINGED.sum(1))
+    labels, before = found.argmax(1)[0], RINGED.argmax(1)[0]
+    ring = torch.zeros_like(before, dtype=torch.bool)
+    ring[8:32, 8:32] = True
+    ring &= before == 0
+    assert (labels[ring] > 1).all()
+    # Each to the nearer one; the object and what is far from it stay as they were.
+    assert labels[10, 20] == 2
+    assert labels[30, 12] == 3
+    assert torch.equal(found[..., ~ring], RINGED[..., ~ring])
+
+
+@pytest.mark.parametrize(
+    ("scenes", "reach"),
+    [(set(), 12), ({1}, 12), ({1, 2, 3}, 12), ({2, 3}, 0)],
+    ids=["no scenes", "no scene is there", "no object", "no reach"],
+)
+def test_without_scenes_or_objects_there_are_no_rings(scenes: set[int], reach: float) -> None:
+    shown = RINGED if scenes != {1} else classes_of([[0, 2], [3, 0]])
+    assert torch.equal(without_rings(shown, scenes, reach), shown)
+
+
+def test_before_plain_background_an_object_stays_as_it_is() -> None:
+    # A scene is there, but far away: beyond the ring lies more of the same.
+    room = classes_of([[0, 0, 0, 0, 0, 0, 2], [0, 0, 1, 0, 0, 0, 2], [0, 0, 0, 0, 0, 0, 2]])
+    assert torch.equal(without_rings(room, {2, 3}, 4), room)
