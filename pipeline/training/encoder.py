@@ -10,7 +10,6 @@ speckles.
 """
 
 import logging
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +31,7 @@ from pipeline.training import checkpoints, pictures
 from pipeline.training.command import carry_out
 from pipeline.training.evaluate_encoder import describe, evaluate, load_student
 from pipeline.training.export import export
+from pipeline.training.report import Report
 from pipeline.training.teacher import Teacher, load_teacher
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,8 @@ class Settings:
     crop: int = 112
     deep_crop: int = 160
     learning_rate: float = 3e-3
+    # Folder of TensorBoard's curves: of each layer's mean squared error.
+    curves: str | None = None
     seed: int = 0
     device: str = "auto"
 
@@ -236,8 +238,7 @@ def _train_stage(
     done = 0
     if settings.resume and checkpoint is not None:
         done = _restore(checkpoint, stage, student, optimizer, schedule, crops)
-    start, running = time.monotonic(), dict.fromkeys(stage.layers, 0.0)
-    every = max(1, stage.steps // 60)
+    report = Report(stage.steps, done, curves=_curves(settings, stage))
     for step in range(done + 1, stage.steps + 1):
         batch = crops.batch(settings.batch).to(device, memory_format=torch.channels_last)
         precise = step > 0.8 * stage.steps
@@ -253,19 +254,16 @@ def _train_stage(
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        for layer, term in terms.items():
-            running[layer] += float(term.detach()) / every
-        if step % every == 0:
-            log.info(
-                "step %d of %d, %.0f s, mean squared error %s",
-                step,
-                stage.steps,
-                time.monotonic() - start,
-                ", ".join(f"{layer} {value:.4f}" for layer, value in running.items()),
-            )
-            running = dict.fromkeys(stage.layers, 0.0)
+        report.step(step, {layer: float(term.detach()) for layer, term in terms.items()})
         if checkpoint is not None and step % max(1, stage.steps // 20) == 0:
             _save(checkpoint, step, stage, student, optimizer, schedule, crops)
+
+
+def _curves(settings: Settings, stage: Stage) -> str | None:
+    """A folder for each stage: both count their steps from 1."""
+    if settings.curves is None:
+        return None
+    return str(Path(settings.curves) / ("shallow" if stage.layers == SHALLOW else "deep"))
 
 
 def _predict(

@@ -12,7 +12,6 @@ labels; what a kind of photograph cannot show is known of its uncertain pixels t
 
 import copy
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ from pipeline.training.command import carry_out
 from pipeline.training.evaluate_segmenter import as_network, evaluate
 from pipeline.training.export import export
 from pipeline.training.pictures import UNCERTAIN, Example
+from pipeline.training.report import Report
 from pipeline.training.samples import Samples
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class Settings:
     impossible: dict[str, list[str]] = field(default_factory=dict)
     # bfloat16 or float32: what is faster depends on the processor.
     precision: str = "bfloat16"
+    # Folder of TensorBoard's curves.
+    curves: str | None = None
     seed: int = 0
     device: str = "auto"
 
@@ -171,8 +173,7 @@ def train(
     first = 0
     if settings.resume and checkpoint is not None:
         first = _restore(checkpoint, network, average, optimizer, samples)
-    start, running = time.monotonic(), 0.0
-    every = max(1, settings.steps // 100)
+    report = Report(settings.steps, first, curves=settings.curves)
     network.train()
     for step in range(first, settings.steps):
         for group in optimizer.param_groups:
@@ -190,17 +191,7 @@ def train(
         # The average follows faster at first, when random weights are still far from good.
         young = 1.0 if settings.start is not None else (1 + step) / (10 + step)
         follow(average, network, min(settings.average, young))
-        running += float(loss.detach()) / every
-        if (step + 1) % every == 0:
-            log.info(
-                "step %d of %d, crops of %d, %.0f s, loss %.4f",
-                step + 1,
-                settings.steps,
-                size,
-                time.monotonic() - start,
-                running,
-            )
-            running = 0.0
+        report.step(step + 1, {"loss": float(loss.detach())})
         if checkpoint is not None and (step + 1) % max(1, settings.steps // 20) == 0:
             _save(checkpoint, step + 1, network, average, optimizer, samples)
     average.cpu().to(memory_format=torch.contiguous_format).eval()

@@ -76,6 +76,19 @@ def test_losses_of_both_stages_fall(
         assert sum(after[one] for one in layers) < 0.7 * sum(before[one] for one in layers)
 
 
+def test_each_stage_has_curves_of_its_layers(
+    tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    training.train(settings(tmp_path, steps=2, curves=str(tmp_path)), photos, [], teacher)
+    for stage, layers in (("shallow", SHALLOW), ("deep", LAYERS[len(SHALLOW) :])):
+        found = EventAccumulator(str(tmp_path / stage)).Reload()
+        assert {*found.Tags()["scalars"]} == {*layers}
+        assert [event.step for event in found.Scalars(layers[0])] == [1, 2]
+
+
 def test_layers_of_a_start_are_kept_and_deeper_ones_trained_on_them(
     tmp_path: Path, teacher: Teacher, photos: list[pictures.Array]
 ) -> None:

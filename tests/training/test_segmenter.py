@@ -117,6 +117,15 @@ def test_loss_falls(tmp_path: Path, examples: list[Example]) -> None:
     assert error(40) < 0.6 * error(2)
 
 
+def test_its_curve_is_the_losss(tmp_path: Path, examples: list[Example]) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    segmenter.train(settings(tmp_path, steps=2, curves=str(tmp_path)), examples)
+    found = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in found.Scalars("loss")] == [1, 2]
+
+
 def test_same_seed_same_weights(tmp_path: Path, examples: list[Example]) -> None:
     first, again, other = (
         segmenter.train(settings(tmp_path, steps=2, seed=seed), examples).state_dict()
