@@ -252,6 +252,28 @@ def test_a_scene_does_not_lose_to_an_object_by_sharing_with_another() -> None:
     assert found.labels[9, 9] == CLASSES.index("sky")
 
 
+def test_a_scene_reaches_up_to_the_object_before_it() -> None:
+    class CatBeforeWater(nn.Module):
+        """Water everywhere but in a ring around a cat, and to the right."""
+
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21 + 1 + len(SCENE_CLASSES), 60, 100)
+            scores[:, 0] = 9
+            scores[:, CAT, 20:40, 20:40] = 18
+            water = 22 + SCENE_CLASSES.index("water")
+            scores[:, 21] = 9
+            scores[:, water, :, :70] = 18
+            scores[:, water, 17:43, 17:43] = 0
+            return scores
+
+    found = segment(torch.rand(1, 3, 60, 100), CatBeforeWater(), mirror=False, classes=SCENES)
+    numbers = found.numbers
+    labels = found.labels
+    assert labels[30, 30] == numbers["cat"]
+    assert (labels[30, 18], labels[18, 30]) == (numbers["water"], numbers["water"])
+    assert labels[30, 90] == numbers["background"]
+
+
 def test_objects_are_the_same_with_scenes_from_another_segmenter(landscape: Tensor) -> None:
     other = LoadedSegmenter(WithScenes(), (512,), Source("x", "bundled", Path("x"), ""), SCENES)
     alone = segment(landscape, ByColour(), min_share=0.01)
