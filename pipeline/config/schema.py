@@ -92,7 +92,7 @@ class RefineSettings:
     radius: int = field(default=8, metadata=within(1, 200))
     eps: float = field(default=1e-4, metadata=within(1e-8, 1))
     # Those whose outlines fit better then, in blind comparisons.
-    by_colour: list[str] = field(default_factory=lambda: ["person", "boat", "car", "cat", "cow"])
+    by_colour: list[str] = field(default_factory=lambda: ["person", "boat", "car", "cow"])
 
 
 @dataclass
