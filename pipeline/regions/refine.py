@@ -17,6 +17,8 @@ UNCERTAIN = (0.15, 0.85)
 _COLOUR_MODEL_ROUNDS = 3
 # OpenCV fits five Gaussians each; fewer pixels would not tell them apart.
 _FEWEST_CERTAIN = 50
+#: Share of a side under which a cut must not shrink it: colours that both sides have tell nothing.
+_LEAST_KEPT = 0.25
 
 
 def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> Tensor:
@@ -32,7 +34,8 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
 
     Returns:
         (1, 1, H, W) in [0, 1]: as given where it was certain, else 0 or 1 with an edge of about a
-        pixel. As given, too, where nothing is certainly inside or outside.
+        pixel. As given, too, where nothing is certainly inside or outside, or where a cut would
+        take nearly all of what is inside, or outside, away.
     """
     low, high = UNCERTAIN
     size = fitted_size(picture.shape[2:], longest)
@@ -57,6 +60,9 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
         cv2.GC_INIT_WITH_MASK,
     )
     cut = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    before, after = ((side.mean(), 1 - side.mean()) for side in (inside >= 0.5, cut))
+    if any(kept < _LEAST_KEPT * had for had, kept in zip(before, after, strict=True)):
+        return probability
     soft = torch.from_numpy(cv2.GaussianBlur(cut, (0, 0), 0.7))[None, None].to(probability)
     soft = F.interpolate(soft, picture.shape[2:], mode="bilinear").clamp(0, 1)
     return torch.where((probability > low) & (probability < high), soft, probability)

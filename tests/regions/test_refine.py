@@ -104,6 +104,19 @@ def test_colours_are_not_asked_without_certain_pixels() -> None:
     assert torch.equal(colour_models(picture, given), given)
 
 
+def test_a_cut_that_leaves_nothing_is_none() -> None:
+    # What is certainly outside is small, and what is uncertain looks like what is inside.
+    picture = torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(0)) * 0.1 + 0.4
+    picture[..., 72:] = 0.9
+    probability = torch.full((1, 1, 60, 80), 0.95)
+    probability[..., 30:] = 0.3
+    probability[..., 76:] = 0.05
+    assert torch.equal(colour_models(picture, probability), probability)
+    # As much of it is cut where enough is left.
+    probability[..., 40:] = 0.05
+    assert not torch.equal(colour_models(picture, probability), probability)
+
+
 def test_the_cut_of_a_large_picture_is_made_on_a_small_one() -> None:
     picture, truth = red_on_blue()
     given = 0.1 + 0.8 * truth
