@@ -60,8 +60,8 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
         cv2.GC_INIT_WITH_MASK,
     )
     cut = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-    before, after = ((side.mean(), 1 - side.mean()) for side in (inside >= 0.5, cut))
-    if any(kept < _LEAST_KEPT * had for had, kept in zip(before, after, strict=True)):
+    had, kept = (inside >= 0.5).mean(), cut.mean()
+    if kept < _LEAST_KEPT * had or 1 - kept < _LEAST_KEPT * (1 - had):
         return probability
     soft = torch.from_numpy(cv2.GaussianBlur(cut, (0, 0), 0.7))[None, None].to(probability)
     soft = F.interpolate(soft, picture.shape[2:], mode="bilinear").clamp(0, 1)
@@ -102,8 +102,9 @@ def without_rings(probabilities: Tensor, scenes: Collection[int], reach: float) 
         that a scene that is nearer than plain background.
     """
     labels = probabilities.argmax(1)[0].cpu().numpy()
-    objects = (labels > 0) & ~np.isin(labels, [*scenes])
-    if not objects.any() or not np.isin(labels, [*scenes]).any():
+    behind = np.isin(labels, [*scenes])
+    objects = (labels > 0) & ~behind
+    if not objects.any() or not behind.any():
         return probabilities
     far = cv2.distanceTransform((~objects).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     ring = (labels == 0) & (np.asarray(far) <= reach)
