@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.benchmark.bench import Bench
@@ -16,6 +16,7 @@ from pipeline.networks import encoders, segmenters, weights
 
 #: Stages of a run that are not the optimisation.
 BESIDES = ("read", "segment", "mask", "blend", "write")
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(bench: Bench) -> list[Comparison]:
@@ -83,9 +84,20 @@ def measure(bench: Bench, words: Sequence[str], repeats: int) -> Comparison:
             "cold": firsts[0],
             "seconds_of_the_whole_command": wall,
             "seconds_by_stage": stages,
-            "networks": summary["networks"],
+            "networks": _named(summary["networks"]),
         },
     )
+
+
+def _named(networks: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """As in a run's summary; files of the repository named from its root, others by name alone."""
+    found = {}
+    for part, network in networks.items():
+        file = Path(network["file"])
+        inside = file.is_relative_to(_ROOT)
+        name = file.relative_to(_ROOT).as_posix() if inside else file.name
+        found[part] = {**network, "file": name}
+    return found
 
 
 def _child(words: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from pipeline.benchmark import first_iteration, start
 from pipeline.benchmark.bench import Bench
 from pipeline.errors import UserError
+from pipeline.networks import weights
 
 # Shapes instead of classes: no segmenter has to run.
 WORDS = [
@@ -49,7 +50,11 @@ def test_figures_are_taken_from_the_commands(bench: Bench, monkeypatch: pytest.M
             file = Path(folder.partition("=")[2].strip("'")) / "summary.json"
             file.parent.mkdir(parents=True)
             seconds = {"read": 1.0, "segment": 2.0, "mask": 0.5, "stylize": 6.0, "write": 0.5}
-            file.write_text(json.dumps({"seconds": seconds, "networks": {}}))
+            networks = {
+                "encoder": {"name": "compact", "file": str(weights.BUNDLED / "a.safetensors")},
+                "segmenter": {"name": "own", "file": "/home/someone/b.safetensors"},
+            }
+            file.write_text(json.dumps({"seconds": seconds, "networks": networks}))
             return ""
         begun.append(float(words[1]))
         return next(said)
@@ -64,6 +69,11 @@ def test_figures_are_taken_from_the_commands(bench: Bench, monkeypatch: pytest.M
     assert to_first.met
     assert besides.measured == 0.4
     assert found.details["cold"] == 9.0
+    # Figures are published: they tell nothing of the machine's folders.
+    assert found.details["networks"] == {
+        "encoder": {"name": "compact", "file": "pipeline/networks/bundled/a.safetensors"},
+        "segmenter": {"name": "own", "file": "b.safetensors"},
+    }
     assert begun == [100, 101, 102, 103]
     assert found.details["seconds_of_the_whole_command"] == 1
 
