@@ -4,10 +4,10 @@
 
 What little data asks for: random scale, rotation, colour and noise, people and other things cut out
 by their masks and pasted on other photographs (`paste`), water that mirrors them (`reflection`),
-exact masks and rare classes repeated (Gupta et al. 2019), label smoothing, and an average of the
-weights over time, which is what is kept. Both heads learn from every photograph, each from its own
-labels; what a kind of photograph cannot show is known of its uncertain pixels too
-(`partial_labels`).
+crops that the instant painter repaints (`stylized`), exact masks and rare classes repeated (Gupta
+et al. 2019), label smoothing, and an average of the weights over time, which is what is kept. Both
+heads learn from every photograph, each from its own labels; what a kind of photograph cannot show
+is known of its uncertain pixels too (`partial_labels`).
 """
 
 import copy
@@ -24,8 +24,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from torch import Tensor, nn
 
+from pipeline.config import schema
 from pipeline.config.entry import command
-from pipeline.networks import segmenters, weights
+from pipeline.errors import UserError
+from pipeline.networks import instant, segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
 from pipeline.runtime import device as devices
 from pipeline.training import checkpoints, partial_labels, pictures
@@ -36,6 +38,7 @@ from pipeline.training.export import export
 from pipeline.training.pictures import UNCERTAIN, Example
 from pipeline.training.report import Report
 from pipeline.training.samples import Samples
+from pipeline.training.stylized import Stylized
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,8 @@ class Settings:
     photos: str = MISSING
     labels: str = MISSING
     scenes: str = MISSING
+    # Folders of paintings, in whose styles crops are painted.
+    paintings: list[str] = field(default_factory=list)
     output: str = str(weights.BUNDLED / "compact_segmenter.safetensors")
     checkpoint: str = "outputs/training/segmenter.pth"
     resume: bool = False
@@ -62,6 +67,8 @@ class Settings:
     paste: float = 0.33
     # The share of crops under which calm water is laid.
     reflect: float = 0.08
+    # The share of crops that are painted, where there are paintings.
+    painted: float = 0.2
     # Scene classes that photographs never show, by how their names start.
     impossible: dict[str, list[str]] = field(default_factory=dict)
     # bfloat16 or float32: what is faster depends on the processor.
@@ -149,17 +156,24 @@ def _cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
 
 
 def train(
-    settings: Settings, examples: Sequence[Example], checkpoint: Path | None = None
+    settings: Settings,
+    examples: Sequence[Example],
+    checkpoint: Path | None = None,
+    paintings: Sequence[pictures.Array] = (),
 ) -> CompactSegmenter:
-    """Train; the same settings and photographs give the same weights.
+    """Train; the same settings and pictures give the same weights.
 
     Args:
         settings: of the command.
         examples: the photographs.
         checkpoint: written every twentieth of the way, and read first if ``settings.resume``.
+        paintings: HWC uint8 RGB, in whose styles crops are painted.
 
     Returns:
         The averaged network, on the CPU.
+
+    Raises:
+        UserError: crops are to be painted, of a size that the painter does not take.
     """
     device = devices.choose(settings.device)
     torch.manual_seed(settings.seed)
@@ -170,6 +184,7 @@ def train(
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed, settings.reflect)
+    stylize = _painter(settings, paintings, device)
     first = 0
     if settings.resume and checkpoint is not None:
         first = _restore(checkpoint, network, average, optimizer, samples)
@@ -180,6 +195,8 @@ def train(
             group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
         size = settings.crops[step * len(settings.crops) // settings.steps]
         picture, labels, scenes = samples.batch(settings.batch, size)
+        if stylize is not None:
+            picture = stylize(picture, samples.rng)
         picture = picture.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             found = network(picture)
@@ -196,6 +213,20 @@ def train(
             _save(checkpoint, step + 1, network, average, optimizer, samples)
     average.cpu().to(memory_format=torch.contiguous_format).eval()
     return average
+
+
+def _painter(
+    settings: Settings, paintings: Sequence[pictures.Array], device: torch.device
+) -> Stylized | None:
+    if not paintings or settings.painted == 0:
+        return None
+    for side in settings.crops:
+        if side % instant.MULTIPLE:
+            raise UserError(
+                f"crops: {side} cannot be painted; "
+                f"use multiples of {instant.MULTIPLE}, or painted=0"
+            )
+    return Stylized(paintings, settings.painted, schema.Settings().loss.tones, device)
 
 
 def _start_from(network: nn.Module, file: Path) -> None:
@@ -270,7 +301,8 @@ def run(settings: Settings) -> None:
     training, validation = split(load_examples(settings.photos, settings.labels, settings.scenes))
     training = partial_labels.rule_out(training, settings.impossible)
     log.info("%d photographs for training, %d for validation", len(training), len(validation))
-    network = train(settings, training, Path(settings.checkpoint))
+    paintings = [pictures.read_rgb(path) for path in pictures.list_pictures(settings.paintings)]
+    network = train(settings, training, Path(settings.checkpoint), paintings)
     output = Path(settings.output)
     export(
         network.state_dict(),

@@ -135,10 +135,12 @@ def test_same_seed_same_weights(tmp_path: Path, examples: list[Example]) -> None
     assert not torch.equal(first["stem.0.weight"], other["stem.0.weight"])
 
 
+@pytest.mark.parametrize("painted", [0.0, 0.5])
 def test_resumed_training_is_the_same_as_uninterrupted(
-    tmp_path: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch, painted: float
 ) -> None:
-    chosen = settings(tmp_path, crops=[24, 32])
+    chosen = settings(tmp_path, crops=[32, 48], painted=painted)
+    paintings = [examples[0].picture]
     half_way = tmp_path / "half_way.pth"
     save = segmenter._save
 
@@ -148,13 +150,40 @@ def test_resumed_training_is_the_same_as_uninterrupted(
             shutil.copy(path, half_way)
 
     monkeypatch.setattr(segmenter, "_save", save_and_keep)
-    whole = segmenter.train(chosen, examples, tmp_path / "whole" / "checkpoint.pth").state_dict()
+    whole = segmenter.train(
+        chosen, examples, tmp_path / "whole" / "checkpoint.pth", paintings
+    ).state_dict()
     assert torch.load(half_way, weights_only=True)["step"] == 3
     torch.manual_seed(1234)
-    resumed = segmenter.train(replace(chosen, resume=True), examples, half_way).state_dict()
+    resumed = segmenter.train(
+        replace(chosen, resume=True), examples, half_way, paintings
+    ).state_dict()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
     fresh = segmenter.train(replace(chosen, seed=1), examples).state_dict()
     assert not torch.equal(whole["stem.0.weight"], fresh["stem.0.weight"])
+
+
+def test_painted_crops_are_what_it_learns_from(tmp_path: Path, examples: list[Example]) -> None:
+    chosen = settings(tmp_path, steps=1)
+    plain, painted, none = (
+        segmenter.train(replace(chosen, painted=share), examples, None, paintings).state_dict()
+        for share, paintings in (
+            (0.0, [examples[0].picture]),
+            (1.0, [examples[0].picture]),
+            (1.0, []),
+        )
+    )
+    assert torch.equal(plain["stem.0.weight"], none["stem.0.weight"])
+    assert not torch.equal(plain["stem.0.weight"], painted["stem.0.weight"])
+
+
+def test_crops_that_the_painter_cannot_paint_are_refused(
+    tmp_path: Path, examples: list[Example]
+) -> None:
+    chosen = settings(tmp_path, crops=[32, 40], painted=0.5)
+    with pytest.raises(UserError, match=r"crops: 40 .* multiples of 16"):
+        segmenter.train(chosen, examples, None, [examples[0].picture])
+    assert segmenter.train(replace(chosen, steps=1), examples) is not None
 
 
 def test_written_file_holds_the_trained_network(tmp_path: Path, examples: list[Example]) -> None:
