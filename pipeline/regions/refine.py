@@ -19,6 +19,8 @@ _COLOUR_MODEL_ROUNDS = 3
 _FEWEST_CERTAIN = 50
 #: Share of a side under which a cut must not shrink it: colours that both sides have tell nothing.
 _LEAST_KEPT = 0.25
+#: How many of its own widths an island in an object lies from what surrounds that, at least.
+_DEEP = 0.9
 
 
 def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> Tensor:
@@ -123,6 +125,50 @@ def without_rings(probabilities: Tensor, scenes: Collection[int], reach: float) 
         here = torch.from_numpy(wanted == number).to(after.device)
         after[0, number, here] += after[0, 0, here]
         after[0, 0, here] = 0
+    return after
+
+
+def without_islands(probabilities: Tensor, behind: Collection[int]) -> Tensor:
+    """Fill what an object has too deep inside to be seen through it.
+
+    Colours can give white flowers on a dress to a white wall behind it. What is truly seen through
+    an object, between an arm and a body or between legs, has a thin part of it for a border: it
+    lies less far from what surrounds the object than it is wide. What lies deeper is the object's.
+
+    Args:
+        probabilities: (1, K, H, W), which add up to 1; the first is the background's.
+        behind: the numbers of the classes that can lie behind an object, besides the background.
+
+    Returns:
+        The same, but for islands of these in an object, which are its own.
+    """
+    labels = probabilities.argmax(1)[0].cpu().numpy()
+    shown = np.isin(labels, [0, *behind])
+    after = probabilities
+    for number in np.unique(labels[~shown]):
+        _, parts, statistics, _ = cv2.connectedComponentsWithStats(
+            (labels != number).astype(np.uint8), connectivity=4
+        )
+        edge = np.concatenate([parts[[0, -1]].ravel(), parts[:, [0, -1]].ravel()])
+        around = np.isin(parts, edge[edge > 0])
+        islands = (parts > 0) & ~around
+        # An object that fills the picture ends where the picture does.
+        around = np.pad(around, 1, constant_values=not around.any())
+        depth = cv2.distanceTransform(
+            (~around).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+        depth = np.asarray(depth)[1:-1, 1:-1]
+        least = np.full(len(statistics), np.inf)
+        np.minimum.at(least, parts[islands], depth[islands])
+        others = np.bincount(parts[islands], ~shown[islands], len(statistics))
+        deep = least > _DEEP * np.sqrt(statistics[:, cv2.CC_STAT_AREA])
+        deep &= np.isfinite(least) & (others == 0)
+        if deep.any():
+            filled = torch.from_numpy(deep[parts]).to(after.device)
+            there = after[0, [0, *behind]] * filled
+            after = after.clone()
+            after[0, number] += there.sum(0)
+            after[0, [0, *behind]] -= there
     return after
 
 

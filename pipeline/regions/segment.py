@@ -22,6 +22,7 @@ from pipeline.regions.refine import (
     guided_filter,
     guided_lines,
     with_class,
+    without_islands,
     without_rings,
 )
 
@@ -216,6 +217,8 @@ def segment(
         kept = _without_specks(kept, min_part)
     behind = {k for k, name in enumerate(names) if name in {*classes.scenes[1:], *classes.under}}
     kept = without_rings(kept, behind, _WIDEST_RING * max(picture.shape[2:]))
+    if refinement is not None:
+        kept = without_islands(kept, behind)
     lines = None
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)

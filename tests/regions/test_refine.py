@@ -11,6 +11,7 @@ from pipeline.regions.refine import (
     guided_lines,
     inverse_of_symmetric,
     with_class,
+    without_islands,
     without_rings,
 )
 
@@ -207,3 +208,47 @@ def test_before_plain_background_an_object_stays_as_it_is() -> None:
     # A scene is there, but far away: beyond the ring lies more of the same.
     room = classes_of([[0, 0, 0, 0, 0, 0, 2], [0, 0, 1, 0, 0, 0, 2], [0, 0, 0, 0, 0, 0, 2]])
     assert torch.equal(without_rings(room, {2, 3}, 4), room)
+
+
+def with_a_hole(top: int, left: int, height: int, width: int, shows: int = 0) -> Tensor:
+    """An object (1) of 60 x 80 pixels before a scene (2), and a hole in it that shows a class."""
+    labels = torch.full((90, 120), 2)
+    labels[15:75, 20:100] = 1
+    labels[top : top + height, left : left + width] = shows
+    return F.one_hot(labels, 4).permute(2, 0, 1)[None].float() * 0.9 + 0.025
+
+
+@pytest.mark.parametrize("shows", [0, 2])
+def test_an_island_deep_in_an_object_is_its_own(shows: int) -> None:
+    # 8 pixels wide, and 25 from what surrounds the object.
+    given = with_a_hole(40, 50, 8, 8, shows)
+    found = without_islands(given, {2, 3})
+    labels, before = found.argmax(1)[0], given.argmax(1)[0]
+    assert (labels[40:48, 50:58] == 1).all()
+    assert torch.equal(labels == 1, (before == 1) | (before == shows) & (labels == 1))
+    assert (labels != before).sum() == 64
+    torch.testing.assert_close(found.sum(1), given.sum(1))
+    elsewhere = labels == before
+    assert torch.equal(found[..., elsewhere], given[..., elsewhere])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        with_a_hole(18, 50, 8, 8),  # 3 pixels of the object around it, as of an arm
+        with_a_hole(32, 40, 26, 40),  # 17 pixels, but 32 wide
+        with_a_hole(40, 50, 8, 8, shows=3),  # another object
+        with_a_hole(10, 50, 12, 8),  # open
+    ],
+    ids=["at the edge", "wide", "another object", "open"],
+)
+def test_what_is_seen_through_an_object_stays(given: Tensor) -> None:
+    assert torch.equal(without_islands(given, {2}), given)
+
+
+def test_an_object_that_fills_the_picture_ends_where_that_does() -> None:
+    given = with_a_hole(40, 50, 8, 8)
+    seen = given[:, :, 38:72, 25:95]  # nothing around the object
+    assert torch.equal(without_islands(seen, {2}), seen)
+    beside = given[:, :, 38:72, 10:95]  # a little
+    assert (without_islands(beside, {2}).argmax(1)[0, :, 12:] == 1).all()

@@ -274,6 +274,27 @@ def test_a_scene_reaches_up_to_the_object_before_it() -> None:
     assert labels[30, 90] == numbers["background"]
 
 
+def test_flowers_on_a_dress_are_the_dress() -> None:
+    class DressBeforeAWall(nn.Module):
+        """A person with a spot deep inside that is taken for background."""
+
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(1, 21, 60, 100)
+            scores[:, 0] = 9
+            scores[:, 15, 5:55, 20:80] = 18
+            scores[:, 15, 27:33, 47:53] = 0
+            return scores
+
+    # Grey: there are no edges to follow.
+    seen = torch.full((1, 3, 60, 100), 0.5)
+    refined, plain = (
+        segment(seen, DressBeforeAWall(), mirror=False, min_part=0, refinement=refinement).labels
+        for refinement in (Refinement(4, 1e-4), None)
+    )
+    assert refined[30, 50] == CLASSES.index("person")
+    assert refined[2, 50] == plain[30, 50] == 0
+
+
 def test_objects_are_the_same_with_scenes_from_another_segmenter(landscape: Tensor) -> None:
     other = LoadedSegmenter(WithScenes(), (512,), Source("x", "bundled", Path("x"), ""), SCENES)
     alone = segment(landscape, ByColour(), min_share=0.01)
