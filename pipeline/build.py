@@ -393,7 +393,8 @@ def load_painters(settings: Settings, asked: Request, where: torch.device, start
         names.add(asked.reference)
     name, found = settings.method.name, Painters()
     if names and paints_instantly(settings):
-        found = Painters(_cached_instant(where, _file(settings.method.weights, start)))
+        dtype = precision.dtype(cast(Any, settings.precision), where)
+        found = Painters(_cached_instant(where, _file(settings.method.weights, start), dtype))
     if name == "feedforward":
         files = {n: feedforward_network.find(n, located(n, start)) for n in sorted(names)}
         found = Painters(None, {n: _cached_feedforward(f, where) for n, f in files.items()})

@@ -215,3 +215,18 @@ def test_how_many_optimisations(method: str, factors: tuple[float, ...], count: 
         Region(str(number), mask, [], enlargement=factor) for number, factor in enumerate(factors)
     ]
     assert build.optimisations(compose_settings([f"method={method}"]), regions) == count
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
+def test_the_instant_painter_computes_in_the_precision_that_is_asked_for(
+    precision: str, dtype: torch.dtype
+) -> None:
+    settings = compose_settings([*TINY, "method=instant", f"precision={precision}"])
+    asked = build.request(settings)
+    painter = build.load_painters(settings, asked, torch.device("cpu"), Path.cwd()).instant
+    assert painter is not None
+    weights = [*painter.network.parameters(), *painter.encoder.encoder.features.parameters()]
+    assert {tensor.dtype for tensor in weights} == {dtype}
+    assert painter.encoder.encoder.mean.dtype == torch.float32

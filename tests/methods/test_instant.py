@@ -76,6 +76,20 @@ def test_a_picture_by_tiles_is_the_whole_one(painter: networks.LoadedPainter) ->
     assert float(difference.mean()) < (3e-5 if torch.__version__.startswith("2.4.") else 1e-5)
 
 
+def test_in_bfloat16_it_paints_much_the_same(painter: networks.LoadedPainter) -> None:
+    low = networks.load(torch.device("cpu"), dtype=torch.bfloat16)
+    content, style = smooth(192, 256, 3), Style(smooth(144, 120, 4))
+    mask = torch.ones(1, 1, 192, 256)
+    with torch.inference_mode():
+        exact = one_pass(content, [Wish(style, mask, mask)], painter)
+        found, tiles = (one_pass(content, [Wish(style, mask, mask)], low, t) for t in (None, 128))
+    assert found.dtype == torch.float32
+    assert 0 < float((found - exact).abs().mean()) < 0.01
+    assert float((exact - content).abs().mean()) > 0.05
+    # A step of bfloat16 between 1/2 and 1 is 1/256.
+    assert float(((found - tiles).abs() > 1 / 256).float().mean()) < 1e-3
+
+
 def test_without_their_surroundings_tiles_would_show(
     painter: networks.LoadedPainter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ def test_auto_takes_bfloat16_where_it_is_fast(
     monkeypatch.setattr(precision, "has_fast_bfloat16", lambda device: there)
     assert precision.choose("auto", CPU) == expected
     assert precision.choose("tf32", CPU) == "tf32"
+    assert precision.dtype("auto", CPU) == (torch.bfloat16 if there else torch.float32)
+    assert precision.dtype("tf32", CPU) == torch.float32
 
 
 @pytest.mark.parametrize(
