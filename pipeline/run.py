@@ -179,6 +179,7 @@ def stylize(
                 settings.blend == "sequential",
                 enlarge=not build.paints_all(settings),
                 strength=settings.strength,
+                share=build.style_share(settings),
             )
 
         if kept is not None:

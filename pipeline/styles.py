@@ -51,11 +51,10 @@ class StylePicture:
         return usual if self.choice.strength is None else self.choice.strength
 
     def sized(self, longest: float) -> "StylePicture":
-        """The same at the size of a region that it paints, times its own scale.
+        """The same at a size, times its own scale.
 
         Args:
-            longest: long side of the region in pixels. Only a scale enlarges the picture beyond
-                its own pixels.
+            longest: long side in pixels. Only a scale enlarges the picture beyond its own pixels.
         """
         own = max(self.picture.shape[2:])
         wanted = fitted_size(
@@ -215,6 +214,7 @@ def prepared_regions(
     sequential: bool,
     enlarge: bool = True,
     strength: float = 0.5,
+    share: float = 1.0,
 ) -> list[Region]:
     """The regions to be painted, with their styles at their size, in the colours asked for.
 
@@ -228,6 +228,8 @@ def prepared_regions(
         enlarge: whether small regions are painted enlarged (`working_size.enlargement`).
         strength: the run's. Styles of strength 0 are left out, and regions that have no other:
             they stay the photograph.
+        share: long side of a style picture at a scale of 1, as a share of that of the box around
+            its region.
     """
     found = []
     for name, given in styles.items():
@@ -236,7 +238,7 @@ def prepared_regions(
             continue
         factor = enlargement(masks[name]) if enlarge else 1.0
         box = surroundings(masks[name], 0, smallest=1)
-        longest = factor * max(box.height, box.width)
+        longest = share * factor * max(box.height, box.width)
         prepared = [
             style_of(
                 style.sized(longest),

@@ -230,3 +230,20 @@ def test_the_instant_painter_computes_in_the_precision_that_is_asked_for(
     weights = [*painter.network.parameters(), *painter.encoder.encoder.features.parameters()]
     assert {tensor.dtype for tensor in weights} == {dtype}
     assert painter.encoder.encoder.mean.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("words", "share"),
+    [
+        (["method=guided"], 0.7),
+        (["method=composite"], 0.7),
+        (["method=stitch"], 1.0),
+        (["method=stitch_global"], 1.0),
+        (["method=instant"], 1.0),
+        (["preset=gatys2017"], 1.0),
+    ],
+)
+def test_style_pictures_are_smaller_than_regions_but_where_they_fill_them(
+    words: list[str], share: float
+) -> None:
+    assert build.style_share(compose_settings(words)) == share

@@ -125,6 +125,8 @@ def test_styles_are_sized_by_the_regions_boxes(stripes: Tensor) -> None:
     as_they_are = prepared_regions(styles, masks, {}, content, "style", 2.0, False, enlarge=False)
     assert [region.enlargement for region in as_they_are] == [1, 1, 1]
     assert as_they_are[1].styles[0].picture.shape[2:] == (40, 80)
+    smaller = prepared_regions(styles, masks, {}, content, "style", 2.0, False, share=0.7)
+    assert [region.styles[0].picture.shape[3] for region in smaller] == [210, 158, 420]
 
 
 def test_strength_is_the_runs_unless_a_style_has_its_own(stripes: Tensor, content: Tensor) -> None:

@@ -183,6 +183,7 @@ class Painter:
                 sequential=False,
                 enlarge=enlarge,
                 strength=settings.strength,
+                share=build.style_share(settings),
             )
             painters = build.load_painters(settings, asked, self._where, self.folder)
             done = paint(
