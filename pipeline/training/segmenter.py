@@ -4,7 +4,7 @@
 
 What little data asks for: random scale, rotation, colour and noise, people and other things cut out
 by their masks and pasted on other photographs (`paste`), water that mirrors them (`reflection`),
-crops that the instant painter repaints (`stylized`), exact masks and rare classes repeated (Gupta
+crops that the instant painter repaints (`repaint`), exact masks and rare classes repeated (Gupta
 et al. 2019), label smoothing, and an average of the weights over time, which is what is kept. Both
 heads learn from every photograph, each from its own labels; what a kind of photograph cannot show
 is known of its uncertain pixels too (`partial_labels`).
@@ -36,9 +36,9 @@ from pipeline.training.command import carry_out
 from pipeline.training.evaluate_segmenter import as_network, evaluate
 from pipeline.training.export import export
 from pipeline.training.pictures import UNCERTAIN, Example
+from pipeline.training.repaint import Repainter
 from pipeline.training.report import Report
 from pipeline.training.samples import Samples
-from pipeline.training.stylized import Stylized
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ def train(
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed, settings.reflect)
-    stylize = _painter(settings, paintings, device)
+    repaint = _painter(settings, paintings, device)
     first = 0
     if settings.resume and checkpoint is not None:
         first = _restore(checkpoint, network, average, optimizer, samples)
@@ -195,8 +195,8 @@ def train(
             group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
         size = settings.crops[step * len(settings.crops) // settings.steps]
         picture, labels, scenes = samples.batch(settings.batch, size)
-        if stylize is not None:
-            picture = stylize(picture, samples.rng)
+        if repaint is not None:
+            picture = repaint(picture, samples.rng)
         picture = picture.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             found = network(picture)
@@ -217,7 +217,7 @@ def train(
 
 def _painter(
     settings: Settings, paintings: Sequence[pictures.Array], device: torch.device
-) -> Stylized | None:
+) -> Repainter | None:
     if not paintings or settings.painted == 0:
         return None
     for side in settings.crops:
@@ -226,7 +226,7 @@ def _painter(
                 f"crops: {side} cannot be painted; "
                 f"use multiples of {instant.MULTIPLE}, or painted=0"
             )
-    return Stylized(paintings, settings.painted, schema.Settings().loss.tones, device)
+    return Repainter(paintings, settings.painted, schema.Settings().loss.tones, device)
 
 
 def _start_from(network: nn.Module, file: Path) -> None:

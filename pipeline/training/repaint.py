@@ -22,7 +22,7 @@ from pipeline.training.instant import Task, painted
 _FAINTEST, _BOLDEST = 0.4, 1.0
 
 
-class Stylized:
+class Repainter:
     """Paints some crops of each batch.
 
     Args:

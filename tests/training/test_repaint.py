@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.training import pictures
-from pipeline.training.stylized import Stylized
+from pipeline.training.repaint import Repainter
 
 SIDE = 48
 
@@ -29,8 +29,8 @@ def paintings() -> list[pictures.Array]:
     return [painting.repeat(5, 0).repeat(5, 1)]
 
 
-def stylized(paintings: list[pictures.Array], share: float) -> Stylized:
-    return Stylized(paintings, share, 0.7, torch.device("cpu"))
+def repainter(paintings: list[pictures.Array], share: float) -> Repainter:
+    return Repainter(paintings, share, 0.7, torch.device("cpu"))
 
 
 def redness(crop: Tensor) -> float:
@@ -41,7 +41,7 @@ def test_a_share_is_painted_and_the_rest_stays(
     crops: Tensor, paintings: list[pictures.Array]
 ) -> None:
     before = crops.clone()
-    found = stylized(paintings, 0.5)(crops, np.random.default_rng(0))
+    found = repainter(paintings, 0.5)(crops, np.random.default_rng(0))
     assert torch.equal(crops, before)
     assert torch.equal(found[2:], crops[2:])
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
@@ -54,14 +54,14 @@ def test_a_share_is_painted_and_the_rest_stays(
 
 
 def test_chance_decides_on_the_last_crop(crops: Tensor, paintings: list[pictures.Array]) -> None:
-    paint = stylized(paintings, 0.125)
+    paint = repainter(paintings, 0.125)
     rng = np.random.default_rng(0)
     counts = [int((paint(crops, rng) != crops).flatten(1).any(1).sum()) for _ in range(12)]
     assert set(counts) == {0, 1}
 
 
 def test_the_same_chance_gives_the_same(crops: Tensor, paintings: list[pictures.Array]) -> None:
-    paint = stylized(paintings, 0.25)
+    paint = repainter(paintings, 0.25)
     first, again, other = (paint(crops, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
