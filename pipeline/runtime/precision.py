@@ -120,8 +120,8 @@ def prepared(encoder: PyramidEncoder, precision: Precision) -> PyramidEncoder:
         precision: not ``auto``. ``tf32`` is prepared as ``float32``; what makes the difference is
             that its encoder computes inside `tf32`.
     """
-    held = torch.bfloat16 if precision == "bfloat16" else torch.float32
     ready = copy.deepcopy(encoder)
+    held = dtype(precision, ready.encoder.mean.device)
     for module in ready.encoder.features:
         if isinstance(module, nn.Conv2d):
             module.to(held).to(memory_format=torch.channels_last)

@@ -217,6 +217,28 @@ def painted(painter: instant.InstantPainter, encoder: PyramidEncoder, task: Task
     return found
 
 
+def painted_whole(
+    painter: instant.InstantPainter,
+    encoder: PyramidEncoder,
+    content: Tensor,
+    style: Tensor,
+    tones: float,
+    strength: float = 1.0,
+    coarse: bool = False,
+) -> Tensor:
+    """(1, 3, H, W): a picture in one style, as a whole, in its tones first.
+
+    Args:
+        painter, encoder: as `painted`.
+        content, style: (1, 3, H, W) and (1, 3, h, w) in [0, 1].
+        tones: share of the style's tones at full strength (`pictures.tones`).
+        strength, coarse: as those of a `Task`.
+    """
+    everywhere = torch.ones_like(content[:, :1])
+    content = in_tones(content, everywhere, [(style, None, tones * strength)])
+    return painted(painter, encoder, Task(content, [(style, everywhere)], strength, coarse))
+
+
 def train(
     settings: Settings,
     photos: Sequence[pictures.Array],
@@ -333,12 +355,10 @@ def show(
     device, rows = next(painter.parameters()).device, []
     for photo in photos[:4]:
         content = array_to_tensor(pictures.middle_square(photo, _PREVIEW)).to(device)
-        everywhere = torch.ones_like(content[:, :1])
         row = [content]
         for painting in paintings[:: max(1, len(paintings) // 5)][:5]:
             style = array_to_tensor(pictures.middle_square(painting, _PREVIEW)).to(device)
-            toned = in_tones(content, everywhere, [(style, None, tones)])
-            row.append(painted(painter, encoder, Task(toned, [(style, everywhere)], 1.0, True)))
+            row.append(painted_whole(painter, encoder, content, style, tones, coarse=True))
         rows.append(torch.cat(row, 3))
     folder.mkdir(parents=True, exist_ok=True)
     save_picture(torch.cat(rows, 2), folder / "preview.png")

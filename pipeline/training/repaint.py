@@ -14,9 +14,8 @@ from torch import Tensor
 
 from pipeline.networks import instant
 from pipeline.pictures.read import array_to_tensor
-from pipeline.pictures.tones import in_tones
 from pipeline.training import pictures
-from pipeline.training.instant import Task, painted
+from pipeline.training.instant import painted_whole
 
 #: The strengths that are drawn: from faint to what the painter paints as its usual one.
 _FAINTEST, _BOLDEST = 0.4, 1.0
@@ -62,12 +61,13 @@ class Repainter:
         for number in range(count):
             part = pictures.random_crop(self.paintings, crops.shape[-1], 0.4, rng)
             strength = float(rng.uniform(_FAINTEST, _BOLDEST))
-            found[number] = self._painted(crops[number : number + 1], part, strength)[0].cpu()
+            shown = painted_whole(
+                self.painter.network,
+                self.painter.encoder,
+                crops[number : number + 1].to(self.device),
+                array_to_tensor(part).to(self.device),
+                self.tones,
+                strength,
+            )
+            found[number] = shown[0].clamp(0, 1).cpu()
         return found
-
-    def _painted(self, crop: Tensor, part: pictures.Array, strength: float) -> Tensor:
-        style, content = array_to_tensor(part).to(self.device), crop.to(self.device)
-        everywhere = torch.ones_like(content[:, :1])
-        content = in_tones(content, everywhere, [(style, None, self.tones * strength)])
-        task = Task(content, [(style, everywhere)], strength)
-        return painted(self.painter.network, self.painter.encoder, task).clamp(0, 1)
