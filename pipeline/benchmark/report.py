@@ -111,7 +111,7 @@ def environment(where: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "device": str(where),
         "device_name": name,
         "processor": name,
