@@ -12,7 +12,7 @@ is known of its uncertain pixels too (`partial_labels`).
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Settings:
     resume: bool = False
     # Weights to start from instead of random ones, for a further round of training.
     start: str | None = None
+    # The network's parts that are trained; the others stay as they are. Empty: all.
+    layers: list[str] = field(default_factory=list)
     steps: int = 12000
     batch: int = 16
     crops: list[int] = field(default_factory=lambda: [128, 192])
@@ -181,6 +183,7 @@ def train(
     network.to(device).to(memory_format=torch.channels_last)
     if settings.start is not None:
         _start_from(network, Path(settings.start))
+    _only(network.train(), settings.layers)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed, settings.reflect)
@@ -189,7 +192,6 @@ def train(
     if settings.resume and checkpoint is not None:
         first = _restore(checkpoint, network, average, optimizer, samples)
     report = Report(settings.steps, first, curves=settings.curves)
-    network.train()
     for step in range(first, settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
@@ -241,6 +243,25 @@ def _start_from(network: nn.Module, file: Path) -> None:
     network.load_state_dict({n: state.get(n, tensor).to(tensor) for n, tensor in wanted.items()})
 
 
+def _only(network: nn.Module, layers: Collection[str]) -> None:
+    """Train these layers; the others stay as they are, their normalisation's statistics too.
+
+    Args:
+        network: in training mode.
+        layers: names of its children; none: all are trained.
+
+    Raises:
+        UserError: there is no such child.
+    """
+    children = dict(network.named_children())
+    unknown = sorted({*layers} - {*children})
+    if unknown:
+        raise UserError(f"layers: there is no {unknown[0]}; there are {', '.join(children)}")
+    for name, child in children.items():
+        if layers and name not in layers:
+            child.eval().requires_grad_(False)
+
+
 def _schedule(step: int, steps: int) -> float:
     """Linear warm-up over a fiftieth of the way, then a cosine to zero."""
     warm = max(1, steps // 50)
@@ -250,8 +271,9 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
+    trained = [p for p in network.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    rest = [p for p in trained if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0}]
 
 

@@ -98,6 +98,27 @@ def test_training_goes_on_from_weights_without_the_newer_layers(
     assert torch.equal(block(hidden), hidden)
 
 
+def test_training_one_head_leaves_all_else_as_it_was(
+    tmp_path: Path, examples: list[Example]
+) -> None:
+    start = tmp_path / "start.safetensors"
+    export(segmenter.CompactSegmenter().state_dict(), start, {})
+    before = weights.read_state_dict(start)
+    head = ["scenes_at_quarter", "classify_scenes"]
+    trained = segmenter.train(settings(tmp_path, start=str(start), layers=head), examples)
+    changed = {
+        name.split(".")[0]
+        for name, tensor in trained.state_dict().items()
+        if name in before and not torch.equal(tensor, before[name].to(tensor))
+    }
+    assert changed == {*head}
+
+
+def test_layers_that_it_does_not_have_are_refused(tmp_path: Path, examples: list[Example]) -> None:
+    with pytest.raises(UserError, match=r"no head; there are stem, .* classify_scenes"):
+        segmenter.train(settings(tmp_path, layers=["head"]), examples)
+
+
 def test_learning_rate_rises_and_falls_to_zero() -> None:
     shares = [segmenter._schedule(step, 100) for step in range(100)]
     assert shares[:3] == pytest.approx([0.5, 1.0, 1.0])
