@@ -11,8 +11,8 @@ The file takes
 
 of any sizes of 32 pixels a side and more, in float32, and gives ``picture``, (1, 3, H, W): the
 photograph, its region painted in one pass at its own size. Several regions are painted one after
-the other, each on the picture before. Encoder, moments, transport and decoder are in the file.
-`method=instant` does more: coarser sizes first, tiles, tones of the style, styles' regions.
+the other, each on the picture before. Encoder, moments, transport, decoder and bands are in the
+file. `method=instant` does more: coarser sizes first, tiles, tones of the style, styles' regions.
 """
 
 import argparse
@@ -28,12 +28,11 @@ from torch import Tensor, nn
 from pipeline.errors import UserError, fails_in_one_line
 from pipeline.networks import instant
 from pipeline.networks.instant import MULTIPLE, LoadedPainter, Painted
+from pipeline.pictures.bands import with_bands_of
+from pipeline.pictures.transport import root_by_products
 
 #: Names of the inputs, in their order, and of the output.
 INPUTS, OUTPUT = ("photograph", "mask", "style", "strength"), "picture"
-# Newton-Schulz doubles the exact digits at each step once it is near; far from it each step halves
-# the distance to 1 of the smallest eigenvalue's root, at worst a ten-thousandth of the largest's.
-_STEPS = 40
 _OPSET = 18
 
 
@@ -54,14 +53,18 @@ class Exported(nn.Module):
     def forward(self, photograph: Tensor, mask: Tensor, style: Tensor, strength: Tensor) -> Tensor:
         """The picture; see the module."""
         height, width = photograph.shape[2:]
-        masks = instant.depth_masks(_reflected(mask))
+        inside = _reflected(mask)
+        masks = instant.depth_masks(inside)
         features = self.network.projected(self.encoder, _reflected(photograph))
         wanted = self.network.projected(self.encoder, _reflected(style))
         own, others = instant.moments(features, masks), instant.moments(wanted)
         maps = instant.transports(own, others, strength, transport_map)
         region = Painted(maps, wanted, strength)
         given = instant.mixed(features, [region], [masks], _places)
-        painted = self.network(*given)[:, :, :height, :width].clamp(0, 1)
+        painted = self.network(*given)
+        banded = with_bands_of(painted, inside, _reflected(style), None, strength, transport_map)
+        painted = painted + inside * (banded - painted)
+        painted = painted[:, :, :height, :width].clamp(0, 1)
         picture: Tensor = photograph + mask * (painted - photograph)
         return picture
 
@@ -75,33 +78,41 @@ def _places(queries: Sequence[Tensor], keys: Sequence[Tensor], inside: Tensor | 
 
 
 def transport_map(given: Tensor, wanted: Tensor, least: float, most: float) -> Tensor:
-    """As `transport.transport_map`, by matrix products alone; no gain is less than 0 anyway."""
+    """As `transport.transport_map`, by matrix products alone."""
     given, wanted = given.double(), wanted.double()
     root, inverse = square_root(given)
-    inner, _ = square_root(root @ wanted @ root)
+    inner = square_root(root @ wanted @ root)[0]
     exact = inverse @ inner @ inverse
-    # No gain over the largest: min(A, g) = (A + g - |A - g|) / 2, and |X| is the root of X^2.
-    bound = most * torch.eye(len(exact), dtype=torch.float64)
-    above = exact - bound
-    size, _ = square_root(above @ above)
-    return ((exact + bound - size) / 2).float()
+    if least > 0:
+        exact = _bounded(exact, least, 1)
+    return _bounded(exact, most, -1).float()
 
 
-def square_root(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The root of a symmetric positive matrix, and the root's inverse, by Newton and Schulz.
+def _bounded(matrix: Tensor, gain: float, sign: int) -> Tensor:
+    """No gain less than ``gain``, with a sign of 1, or no gain over it, with -1.
 
-    The coupled iteration of Higham 2008, Functions of Matrices, eq. 6.35.
-
-    Args:
-        matrix: (d, d), double precision.
+    ``max(A, g) = (A + g + |A - g|) / 2``, and ``|X|`` is the root of X^2.
     """
-    one = torch.eye(len(matrix), dtype=matrix.dtype)
-    size = torch.sqrt((matrix * matrix).sum()) + 1e-12
-    root, inverse = matrix / size + 1e-9 * one, one
-    for _ in range(_STEPS):
-        step = (3 * one - inverse @ root) / 2
-        root, inverse = root @ step, step @ inverse
-    return root * size.sqrt(), inverse / size.sqrt()
+    bound = gain * torch.eye(len(matrix), dtype=matrix.dtype)
+    apart = matrix - bound
+    size = square_root(apart @ apart)[0]
+    bounded: Tensor = (matrix + bound + sign * size) / 2
+    return bounded
+
+
+@torch.library.custom_op("pipeline::square_root", mutates_args=())
+def square_root(matrix: Tensor) -> Tensor:
+    """(2, d, d), `transport.root_by_products` of (d, d), as an operation of its own.
+
+    In a file it is a loop (`networks.onnx_root`), where PyTorch would write out every step for
+    every matrix, which takes minutes.
+    """
+    return torch.stack(root_by_products(matrix))
+
+
+@square_root.register_fake
+def _(matrix: Tensor) -> Tensor:
+    return matrix.new_empty(2, *matrix.shape)
 
 
 def _reflected(picture: Tensor) -> Tensor:
@@ -128,7 +139,7 @@ def write(painter: LoadedPainter, file: Path) -> None:
     if file.suffix != ".onnx":
         raise UserError(f"{file} does not end with .onnx; give a name that does")
     try:
-        import onnxscript  # noqa: F401
+        from pipeline.networks import onnx_root
     except ImportError:
         raise UserError("onnxscript is missing; pip install -e '.[onnx]'") from None
     # By name: PyTorch proves no more about sizes than it needs.
@@ -156,8 +167,10 @@ def write(painter: LoadedPainter, file: Path) -> None:
             output_names=[OUTPUT],
             dynamic_shapes=shapes,
             opset_version=_OPSET,
+            custom_translation_table={torch.ops.pipeline.square_root.default: onnx_root.root},
             dynamo=True,
             verbose=False,
+            optimize=False,
         )
         assert program is not None
         partial = file.with_name(f"{file.name}.partial")

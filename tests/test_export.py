@@ -15,6 +15,7 @@ from pipeline.export import INPUTS, OUTPUT, main, square_root, transport_map, wr
 from pipeline.methods.instant import Wish, one_pass
 from pipeline.networks import instant
 from pipeline.networks.instant import Moments
+from pipeline.pictures import transport
 
 CPU = torch.device("cpu")
 
@@ -41,39 +42,34 @@ def smooth(height: int, width: int, seed: int) -> Tensor:
     return found.clamp(0, 1)
 
 
-def test_the_inputs_are_of_any_size(session: Any) -> None:
+def test_it_paints_what_the_painter_paints_at_any_size(
+    session: Any, painter: instant.LoadedPainter
+) -> None:
     shapes = {entry.name: entry.shape for entry in session.get_inputs()}
     assert [*shapes] == [*INPUTS]
     assert [entry.name for entry in session.get_outputs()] == [OUTPUT]
     assert shapes["photograph"][:2] == [1, 3]
     assert all(isinstance(side, str) for side in shapes["photograph"][2:] + shapes["style"][2:])
-
-
-@pytest.mark.parametrize(
-    ("size", "other", "strength"),
-    [((96, 128), (80, 64), 1.0), ((61, 143), (200, 90), 0.5), ((200, 45), (33, 150), 0.8)],
-)
-def test_it_paints_what_the_painter_paints(
-    session: Any,
-    painter: instant.LoadedPainter,
-    size: tuple[int, int],
-    other: tuple[int, int],
-    strength: float,
-) -> None:
-    photograph, style = smooth(*size, 0), smooth(*other, 1)
-    mask = torch.zeros(1, 1, *size)
-    mask[..., 10:45, 5:40] = 1
-    mask[..., 45:50, 5:40] = 0.5
-    given = photograph, mask, style, torch.tensor(strength)
-    words = {name: value.numpy() for name, value in zip(INPUTS, given, strict=True)}
-    (found,) = session.run(None, words)
-    with torch.inference_mode():
-        wish = Wish(Style(style, strength=strength / 2), mask, mask)
-        painted = one_pass(photograph, [wish], painter).clamp(0, 1)
-    expected = torch.lerp(photograph, painted, mask).numpy()
-    assert found.shape == expected.shape
-    assert float(np.abs(found - expected).max()) < 1e-3
-    assert float(np.abs(found - photograph.numpy()).max()) > 0.05
+    # One test, as writing the file takes a minute: processes that share tests would each write it.
+    for size, other, strength in (
+        ((96, 128), (80, 64), 1.0),
+        ((61, 143), (200, 90), 0.5),
+        ((200, 45), (33, 150), 0.8),
+    ):
+        photograph, style = smooth(*size, 0), smooth(*other, 1)
+        mask = torch.zeros(1, 1, *size)
+        mask[..., 10:45, 5:40] = 1
+        mask[..., 45:50, 5:40] = 0.5
+        given = photograph, mask, style, torch.tensor(strength)
+        words = {name: value.numpy() for name, value in zip(INPUTS, given, strict=True)}
+        (found,) = session.run(None, words)
+        with torch.inference_mode():
+            wish = Wish(Style(style, strength=strength / 2), mask, mask)
+            painted = one_pass(photograph, [wish], painter).clamp(0, 1)
+        expected = torch.lerp(photograph, painted, mask).numpy()
+        assert found.shape == expected.shape
+        assert float(np.abs(found - expected).max()) < 1e-3
+        assert float(np.abs(found - photograph.numpy()).max()) > 0.05
 
 
 def test_a_root_without_eigenvectors() -> None:
@@ -85,6 +81,14 @@ def test_a_root_without_eigenvectors() -> None:
     torch.testing.assert_close(root, expected, atol=1e-6, rtol=1e-6)
     identity = torch.eye(5, dtype=torch.float64)
     torch.testing.assert_close(root @ inverse, identity, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("given", [[0.1, 1.0, 9.0], [1.0, 1.0, 1.0]])
+def test_gains_have_bounds_without_eigenvectors(given: list[float]) -> None:
+    wanted = torch.diag(torch.tensor([1e-4, 2.0, 16.0]))
+    matrix = torch.diag(torch.tensor(given))
+    expected = transport.transport_map(matrix, wanted, 0.5, 2.0)
+    torch.testing.assert_close(transport_map(matrix, wanted, 0.5, 2.0), expected, atol=1e-5, rtol=0)
 
 
 def test_the_map_is_the_painters_own_and_no_gain_is_larger_than_its() -> None:

@@ -26,6 +26,7 @@ from pipeline.methods import Scene, Stylized
 from pipeline.networks import instant as networks
 from pipeline.networks.instant import DEPTHS, MULTIPLE, LoadedPainter, Moments, Painted
 from pipeline.networks.pyramid import Layer
+from pipeline.pictures.bands import with_bands_of
 from pipeline.pictures.layers import widened
 from pipeline.pictures.resize import shrink
 from pipeline.runtime import memory
@@ -224,7 +225,32 @@ def one_pass(
         shown = network(*networks.mixed(only or seen(part), regions, masks))
         core = part.local(part.core, 1).cut(shown)
         result[..., part.core.top : part.core.bottom, part.core.left : part.core.right] = core
+    result = _in_bands(result, wishes, counted, covered, coarser)
     return result[..., :height, :width]
+
+
+def _in_bands(
+    painted: Tensor,
+    wishes: Sequence[Wish],
+    counted: Sequence[Tensor],
+    covered: Sequence[Tensor],
+    coarser: int,
+) -> Tensor:
+    """Each region with its style's contrast at every scale (`pictures.bands`).
+
+    Args:
+        painted: (1, 3, H, W), padded.
+        wishes: what is painted where.
+        counted, covered: of the wishes, padded, too.
+        coarser: as `Wish.strength`.
+    """
+    found = painted.clone()
+    for wish, inside, here in zip(wishes, counted, covered, strict=True):
+        style, part = networks.padded(wish.style.picture), wish.style.mask
+        part = None if part is None else networks.padded(part)
+        own = with_bands_of(painted, inside, style, part, wish.strength(coarser))
+        found += here * (own - painted)
+    return found
 
 
 def region_moments(

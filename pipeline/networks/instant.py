@@ -25,10 +25,8 @@ from torch import Tensor, nn
 from pipeline.networks import encoders, weights
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
-from pipeline.pictures.transport import transport_map
+from pipeline.pictures.transport import Between, transport_map
 
-#: Finds the map between two covariances within bounds of its gains, as `transport_map`.
-Between = Callable[[Tensor, Tensor, float, float], Tensor]
 #: Finds places in a style picture, as `places`.
 Search = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | None], Tensor]
 

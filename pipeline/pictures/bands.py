@@ -1,0 +1,120 @@
+"""Bands: the contrast that a painted region has at each scale, brought to its style's.
+
+A network that paints any style in one pass shows the mean of what it cannot decide: long strokes
+come out too faint, and grain takes their place. A picture's octaves tell them apart (Burt and
+Adelson 1983, The Laplacian Pyramid). Each gets the style's variance by a map of its colours, the
+optimal transport map between Gaussians within limits, and what is left at the coarsest scale gets
+the style's mean and covariance (Heeger and Bergen 1995, Pyramid-Based Texture Analysis/Synthesis,
+match the histograms of such bands; variances of colours are enough for what a painter has left to
+mend, and move less of what the picture shows).
+
+Shapes: B batch, H W height and width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.pictures.transport import Between, transport_map
+
+#: How many octaves are told apart: strokes are shorter than 16 pixels across.
+LEVELS = 4
+#: The sides of pictures are multiples of this.
+MULTIPLE = 2**LEVELS
+#: How many times as strong a band's colours become, at least and at most: a band that is all but
+#: empty holds nothing of the style to be made visible, only grain.
+WEAKEST, STRONGEST = 0.5, 2.0
+# Of variances of colours in [0, 1], so that those of a flat region are not divided by 0.
+_LEAST_VARIANCE = 1e-6
+
+
+def taken_apart(picture: Tensor) -> list[Tensor]:
+    """A picture's octaves.
+
+    Args:
+        picture: (B, C, H, W), H and W multiples of `MULTIPLE`.
+
+    Returns:
+        `LEVELS` bands from fine to coarse, (B, C, H / 2^k, W / 2^k), each what the next smaller
+        picture lacks of it; last the smallest one, of half the coarsest band's sides.
+    """
+    bands = []
+    for _ in range(LEVELS):
+        smaller = F.avg_pool2d(picture, 2)
+        bands.append(picture - _doubled(smaller))
+        picture = smaller
+    return [*bands, picture]
+
+
+def put_together(bands: Sequence[Tensor]) -> Tensor:
+    """The picture, (B, C, H, W), of its octaves, as `taken_apart`."""
+    picture = bands[-1]
+    for band in reversed(bands[:-1]):
+        picture = _doubled(picture) + band
+    return picture
+
+
+def with_bands_of(
+    picture: Tensor,
+    mask: Tensor,
+    style: Tensor,
+    style_mask: Tensor | None = None,
+    strength: float | Tensor = 1.0,
+    between: Between = transport_map,
+) -> Tensor:
+    """A picture with the bands of a style.
+
+    Args:
+        picture: (1, 3, H, W), H and W multiples of `MULTIPLE`.
+        mask: (1, 1, H, W) in [0, 1], the region whose variances are brought to the style's.
+        style: (1, 3, h, w), h and w multiples of `MULTIPLE`.
+        style_mask: (1, 1, h, w) in [0, 1], the part of it that counts; None: all.
+        strength: the part of the way, 0 for none of it, 1 for all.
+        between: finds the map.
+
+    Returns:
+        (1, 3, H, W), all of it under the region's maps; it may leave [0, 1] a little.
+    """
+    own, others = taken_apart(picture), taken_apart(style)
+    whole = style_mask if style_mask is not None else torch.ones_like(style[:, :1])
+    found = []
+    for band, other in zip(own[:-1], others[:-1], strict=True):
+        # Around a mean of 0, which a band has but for its region's outline.
+        given, wanted = _products(band, mask), _products(other, whole)
+        found.append(_mapped(band, between(given, wanted, WEAKEST, STRONGEST), strength))
+        mask, whole = F.avg_pool2d(mask, 2), F.avg_pool2d(whole, 2)
+    mean, there = _mean(own[-1], mask), _mean(others[-1], whole)
+    rest, wanted = own[-1] - mean, _products(others[-1] - there, whole)
+    slope = between(_products(rest, mask), wanted, WEAKEST, STRONGEST)
+    found.append(_mapped(rest, slope, strength) + torch.lerp(mean, there, _like(strength, mean)))
+    return put_together(found)
+
+
+def _doubled(picture: Tensor) -> Tensor:
+    height, width = picture.shape[2:]
+    return F.interpolate(picture, (2 * height, 2 * width), mode="bilinear")
+
+
+def _mean(band: Tensor, mask: Tensor) -> Tensor:
+    """(1, 3, 1, 1), of a region."""
+    weight = mask.sum((2, 3), keepdim=True).clamp_min(1e-6)
+    return (band * mask).sum((2, 3), keepdim=True) / weight
+
+
+def _products(band: Tensor, mask: Tensor) -> Tensor:
+    """(3, 3), the mean products of a region's colours, with a least variance."""
+    rows, weights = band[0].flatten(1), mask[0].flatten(1)
+    found = (rows * weights) @ rows.T / weights.sum().clamp_min(1e-6)
+    return found + _LEAST_VARIANCE * torch.eye(3).to(found)
+
+
+def _mapped(band: Tensor, slope: Tensor, strength: float | Tensor) -> Tensor:
+    """A band under a map of its colours, (3, 3), or a part of the way to it."""
+    matrix = strength * slope + (1 - strength) * torch.eye(3).to(slope)
+    return (matrix.to(band) @ band[0].flatten(1)).view_as(band)
+
+
+def _like(strength: float | Tensor, like: Tensor) -> Tensor:
+    return torch.as_tensor(strength).to(like)
