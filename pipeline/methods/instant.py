@@ -1,6 +1,7 @@
 """Instant: one pass of a network for all regions, any styles, no optimisation.
 
-Each region's features are carried to its style's (`networks.instant`), in large pictures from
+Each region's features are carried to its style's and painted (`networks.instant`), and what is
+painted gets the style's contrast at each scale (`pictures.bands`). Large pictures are painted from
 coarse to fine: at the coarsest size strokes are longest, and each size gives its picture to the
 next. Bold styles begin at coarser sizes than the others. Guided searches the picture that the
 losses like best; instant paints what a network has learned that they like.
