@@ -170,6 +170,7 @@ def write(painter: LoadedPainter, file: Path) -> None:
             custom_translation_table={torch.ops.pipeline.square_root.default: onnx_root.root},
             dynamo=True,
             verbose=False,
+            # What runs the file does so anyway; here it takes longer than all the rest.
             optimize=False,
         )
         assert program is not None

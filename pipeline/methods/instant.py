@@ -250,7 +250,7 @@ def _in_bands(
         style, part = networks.padded(wish.style.picture), wish.style.mask
         part = None if part is None else networks.padded(part)
         own = with_bands_of(painted, inside, style, part, wish.strength(coarser))
-        found += here * (own - painted)
+        found += own.sub_(painted).mul_(here)
     return found
 
 

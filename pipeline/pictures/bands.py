@@ -30,30 +30,32 @@ WEAKEST, STRONGEST = 0.5, 2.0
 _LEAST_VARIANCE = 1e-6
 
 
-def taken_apart(picture: Tensor) -> list[Tensor]:
-    """A picture's octaves.
+def smaller_ones(picture: Tensor) -> list[Tensor]:
+    """A picture and its means over 2 x 2 pixels, over 4 x 4, and so on.
 
     Args:
         picture: (B, C, H, W), H and W multiples of `MULTIPLE`.
 
     Returns:
-        `LEVELS` bands from fine to coarse, (B, C, H / 2^k, W / 2^k), each what the next smaller
-        picture lacks of it; last the smallest one, of half the coarsest band's sides.
+        ``LEVELS + 1`` pictures, (B, C, H / 2^k, W / 2^k).
     """
-    bands = []
+    found = [picture]
     for _ in range(LEVELS):
-        smaller = F.avg_pool2d(picture, 2)
-        bands.append(picture - _doubled(smaller))
-        picture = smaller
-    return [*bands, picture]
+        found.append(F.avg_pool2d(found[-1], 2))
+    return found
 
 
-def put_together(bands: Sequence[Tensor]) -> Tensor:
-    """The picture, (B, C, H, W), of its octaves, as `taken_apart`."""
-    picture = bands[-1]
-    for band in reversed(bands[:-1]):
-        picture = _doubled(picture) + band
-    return picture
+def band(pictures: Sequence[Tensor], level: int) -> Tensor:
+    """An octave: what the next smaller picture lacks of one of `smaller_ones`.
+
+    Args:
+        pictures: as `smaller_ones`.
+        level: 0 for the finest octave, less than `LEVELS`.
+
+    Returns:
+        (B, C, H / 2^level, W / 2^level).
+    """
+    return pictures[level] - _doubled(pictures[level + 1])
 
 
 def with_bands_of(
@@ -77,19 +79,27 @@ def with_bands_of(
     Returns:
         (1, 3, H, W), all of it under the region's maps; it may leave [0, 1] a little.
     """
-    own, others = taken_apart(picture), taken_apart(style)
-    whole = style_mask if style_mask is not None else torch.ones_like(style[:, :1])
-    found = []
-    for band, other in zip(own[:-1], others[:-1], strict=True):
+    own, others = smaller_ones(picture), smaller_ones(style)
+    inside = smaller_ones(mask)
+    whole = smaller_ones(torch.ones_like(style[:, :1]) if style_mask is None else style_mask)
+    slopes = [
         # Around a mean of 0, which a band has but for its region's outline.
-        given, wanted = _products(band, mask), _products(other, whole)
-        found.append(_mapped(band, between(given, wanted, WEAKEST, STRONGEST), strength))
-        mask, whole = F.avg_pool2d(mask, 2), F.avg_pool2d(whole, 2)
-    mean, there = _mean(own[-1], mask), _mean(others[-1], whole)
-    rest, wanted = own[-1] - mean, _products(others[-1] - there, whole)
-    slope = between(_products(rest, mask), wanted, WEAKEST, STRONGEST)
-    found.append(_mapped(rest, slope, strength) + torch.lerp(mean, there, _like(strength, mean)))
-    return put_together(found)
+        between(
+            _products(band(own, level), inside[level]),
+            _products(band(others, level), whole[level]),
+            WEAKEST,
+            STRONGEST,
+        )
+        for level in range(LEVELS)
+    ]
+    mean, there = _mean(own[-1], inside[-1]), _mean(others[-1], whole[-1])
+    rest, wanted = own[-1] - mean, _products(others[-1] - there, whole[-1])
+    slope = between(_products(rest, inside[-1]), wanted, WEAKEST, STRONGEST)
+    found = _mapped(rest, slope, strength) + torch.lerp(mean, there, _like(strength, mean))
+    # Bands are found anew, one at a time: of a large picture all of them take much memory.
+    for level in reversed(range(LEVELS)):
+        found = _doubled(found) + _mapped(band(own, level), slopes[level], strength)
+    return found
 
 
 def _doubled(picture: Tensor) -> Tensor:
@@ -97,23 +107,23 @@ def _doubled(picture: Tensor) -> Tensor:
     return F.interpolate(picture, (2 * height, 2 * width), mode="bilinear")
 
 
-def _mean(band: Tensor, mask: Tensor) -> Tensor:
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
     """(1, 3, 1, 1), of a region."""
     weight = mask.sum((2, 3), keepdim=True).clamp_min(1e-6)
-    return (band * mask).sum((2, 3), keepdim=True) / weight
+    return (values * mask).sum((2, 3), keepdim=True) / weight
 
 
-def _products(band: Tensor, mask: Tensor) -> Tensor:
+def _products(values: Tensor, mask: Tensor) -> Tensor:
     """(3, 3), the mean products of a region's colours, with a least variance."""
-    rows, weights = band[0].flatten(1), mask[0].flatten(1)
+    rows, weights = values[0].flatten(1), mask[0].flatten(1)
     found = (rows * weights) @ rows.T / weights.sum().clamp_min(1e-6)
     return found + _LEAST_VARIANCE * torch.eye(3).to(found)
 
 
-def _mapped(band: Tensor, slope: Tensor, strength: float | Tensor) -> Tensor:
-    """A band under a map of its colours, (3, 3), or a part of the way to it."""
+def _mapped(values: Tensor, slope: Tensor, strength: float | Tensor) -> Tensor:
+    """Colours under a map (3, 3), or a part of the way to it."""
     matrix = strength * slope + (1 - strength) * torch.eye(3).to(slope)
-    return (matrix.to(band) @ band[0].flatten(1)).view_as(band)
+    return (matrix.to(values) @ values[0].flatten(1)).view_as(values)
 
 
 def _like(strength: float | Tensor, like: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Instant: one pass for all regions, the same by tiles, what it leaves alone."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from pipeline.methods import Region, Scene, Stylized
 from pipeline.methods.instant import Wish, coarse_to_fine, instant, one_pass, wishes_of
 from pipeline.networks import instant as networks
 from pipeline.networks.pyramid import PyramidEncoder
+from pipeline.pictures.bands import LEVELS, band, smaller_ones
 from pipeline.pictures.layers import widened
 from tests.conftest import scene_of
 
@@ -243,3 +245,30 @@ def test_bold_styles_begin_at_coarser_sizes(
     assert sizes(0.2) == [(500, [0.4]), (1000, [0.4])]
     assert sizes(0.6, 0.5) == [(250, [0.4]), (500, [1, 1]), (1000, [1, 1])]
     assert sizes(0.9) == [(125, [0.6]), (250, [1]), (500, [1]), (1000, [1])]
+
+
+def test_a_region_has_its_styles_contrast_at_every_scale(
+    painter: networks.LoadedPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, generator = smooth(128, 192, 20), torch.Generator().manual_seed(21)
+    style = Style(0.4 + 0.2 * torch.rand(1, 3, 128, 128, generator=generator))
+    mask = torch.zeros(1, 1, 128, 192)
+    mask[..., :128] = 1
+
+    def apart() -> tuple[float, Tensor]:
+        """How far variances are from the style's, by their logarithms, and the picture."""
+        picture = one_pass(content, [Wish(style, mask, mask)], painter)
+        own, wanted = smaller_ones(picture[..., :128]), smaller_ones(style.picture)
+        ratios = [
+            float(band(own, level).var() / band(wanted, level).var()) for level in range(LEVELS)
+        ]
+        return sum(abs(math.log(ratio)) for ratio in ratios), picture
+
+    with torch.inference_mode():
+        found, picture = apart()
+        monkeypatch.setattr(
+            "pipeline.methods.instant.with_bands_of", lambda picture, *others: picture
+        )
+        plain, without = apart()
+    assert found < 0.7 * plain
+    torch.testing.assert_close(picture[..., 128:], without[..., 128:])

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pictures import bands
-from pipeline.pictures.bands import LEVELS, put_together, taken_apart, with_bands_of
+from pipeline.pictures.bands import LEVELS, MULTIPLE, band, smaller_ones, with_bands_of
 
 
 def noise(height: int, width: int, seed: int, scale: int = 1) -> Tensor:
@@ -16,26 +16,36 @@ def noise(height: int, width: int, seed: int, scale: int = 1) -> Tensor:
     return 0.5 + 0.1 * F.interpolate(spots, (height, width), mode="nearest")
 
 
+def octaves(picture: Tensor) -> list[Tensor]:
+    """The bands, from fine to coarse."""
+    pictures = smaller_ones(picture)
+    return [band(pictures, level) for level in range(LEVELS)]
+
+
 def variances(picture: Tensor) -> list[float]:
-    return [float(band.square().mean()) for band in taken_apart(picture)[:-1]]
+    return [float(octave.square().mean()) for octave in octaves(picture)]
 
 
 def test_a_picture_is_the_sum_of_its_octaves() -> None:
     picture = noise(48, 80, 0)
-    found = taken_apart(picture)
-    assert [band.shape[3] for band in found] == [80, 40, 20, 10, 5]
-    torch.testing.assert_close(put_together(found), picture)
+    pictures = smaller_ones(picture)
+    assert [one.shape[3] for one in pictures] == [80, 40, 20, 10, 5]
+    found = pictures[-1]
+    for octave in reversed(octaves(picture)):
+        size = octave.shape[2:]
+        found = F.interpolate(found, size, mode="bilinear") + octave
+    torch.testing.assert_close(found, picture)
 
 
 def test_octaves_by_hand() -> None:
     # Columns of 0 and 1 average to 1/2: all of them is in the finest band.
     columns = torch.zeros(1, 3, 32, 32)
     columns[..., 1::2] = 1
-    first, *others = taken_apart(columns)
+    first, *others = octaves(columns)
     torch.testing.assert_close(first, columns - 0.5)
-    for band in others[:-1]:
-        torch.testing.assert_close(band, torch.zeros_like(band))
-    torch.testing.assert_close(others[-1], torch.full((1, 3, 2, 2), 0.5))
+    for octave in others:
+        torch.testing.assert_close(octave, torch.zeros_like(octave))
+    torch.testing.assert_close(smaller_ones(columns)[-1], torch.full((1, 3, 2, 2), 0.5))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +64,7 @@ def test_each_scale_gets_the_styles_variance(
         # Not to the digit: what one octave holds shows a little in its neighbours.
         assert abs(own / wanted - 1) < 0.2
         assert abs(before / wanted - 1) > 0.5
-    means = taken_apart(found)[-1].mean((2, 3))
-    torch.testing.assert_close(means, taken_apart(style)[-1].mean((2, 3)))
+    torch.testing.assert_close(found.mean((2, 3)), style.mean((2, 3)))
 
 
 def test_of_a_region_nothing_else_counts() -> None:
@@ -87,7 +96,7 @@ def test_a_gain_has_limits() -> None:
     flat, steep = torch.full((1, 3, 64, 64), 0.5), 0.5 + 9 * (noise(64, 64, 11) - 0.5)
     weaker = with_bands_of(picture, mask, flat)
     stronger = with_bands_of(picture, mask, steep)
-    middle = [taken_apart(p)[0] for p in (picture, weaker, stronger)]
+    middle = [octaves(p)[0] for p in (picture, weaker, stronger)]
     torch.testing.assert_close(middle[1], bands.WEAKEST * middle[0])
     torch.testing.assert_close(middle[2], bands.STRONGEST * middle[0])
 
@@ -98,5 +107,5 @@ def test_flat_pictures_and_empty_regions_give_numbers() -> None:
         assert bool(with_bands_of(flat, mask, style).isfinite().all())
 
 
-def test_every_octave_of_the_least_size_has_a_pixel() -> None:
-    assert taken_apart(noise(2**LEVELS, 2**LEVELS, 13))[-1].shape[2:] == (1, 1)
+def test_the_least_size_has_a_pixel_at_the_coarsest_scale() -> None:
+    assert smaller_ones(noise(MULTIPLE, MULTIPLE, 13))[-1].shape[2:] == (1, 1)
