@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 from pipeline.errors import UserError, fails_in_one_line
 from pipeline.networks import instant
@@ -100,7 +100,7 @@ def _bounded(matrix: Tensor, gain: float, sign: int) -> Tensor:
     return bounded
 
 
-@torch.library.custom_op("pipeline::square_root", mutates_args=())
+@library.custom_op("localized_style_transfer::square_root", mutates_args=())
 def square_root(matrix: Tensor) -> Tensor:
     """(2, d, d), `transport.root_by_products` of (d, d), as an operation of its own.
 
@@ -167,7 +167,9 @@ def write(painter: LoadedPainter, file: Path) -> None:
             output_names=[OUTPUT],
             dynamic_shapes=shapes,
             opset_version=_OPSET,
-            custom_translation_table={torch.ops.pipeline.square_root.default: onnx_root.root},
+            custom_translation_table={
+                torch.ops.localized_style_transfer.square_root.default: onnx_root.root
+            },
             dynamo=True,
             verbose=False,
             # What runs the file does so anyway; here it takes longer than all the rest.

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from pipeline.networks import encoders, weights
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
-from pipeline.pictures.transport import Between, transport_map
+from pipeline.pictures.transport import Between, partly, transport_map
 
 #: Finds places in a style picture, as `places`.
 Search = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | None], Tensor]
@@ -160,7 +160,7 @@ def transport(
         between: finds the map.
     """
     whole = between(content.covariance, style.covariance, 0.0, LARGEST_GAIN)
-    slope = strength * whole + (1 - strength) * torch.eye(len(whole)).to(whole)
+    slope = partly(whole, strength)
     there = torch.lerp(content.mean, style.mean, strength)
     return Map(slope, there - slope @ content.mean)
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pictures.transport import Between, transport_map
+from pipeline.pictures.transport import Between, partly, transport_map
 
 #: How many octaves are told apart: strokes are shorter than 16 pixels across.
 LEVELS = 4
@@ -95,7 +95,7 @@ def with_bands_of(
     mean, there = _mean(own[-1], inside[-1]), _mean(others[-1], whole[-1])
     rest, wanted = own[-1] - mean, _products(others[-1] - there, whole[-1])
     slope = between(_products(rest, inside[-1]), wanted, WEAKEST, STRONGEST)
-    found = _mapped(rest, slope, strength) + torch.lerp(mean, there, _like(strength, mean))
+    found = _mapped(rest, slope, strength) + torch.lerp(mean, there, strength)
     # Bands are found anew, one at a time: of a large picture all of them take much memory.
     for level in reversed(range(LEVELS)):
         found = _doubled(found) + _mapped(band(own, level), slopes[level], strength)
@@ -122,9 +122,5 @@ def _products(values: Tensor, mask: Tensor) -> Tensor:
 
 def _mapped(values: Tensor, slope: Tensor, strength: float | Tensor) -> Tensor:
     """Colours under a map (3, 3), or a part of the way to it."""
-    matrix = strength * slope + (1 - strength) * torch.eye(3).to(slope)
-    return (matrix.to(values) @ values[0].flatten(1)).view_as(values)
-
-
-def _like(strength: float | Tensor, like: Tensor) -> Tensor:
-    return torch.as_tensor(strength).to(like)
+    matrix = partly(slope, strength).to(values)
+    return (matrix @ values[0].flatten(1)).view_as(values)

@@ -55,6 +55,19 @@ def transport_map(given: Tensor, wanted: Tensor, least: float, most: float) -> T
     return _like(_composed(directions, np.clip(gains, least, most)), given)
 
 
+def partly(slope: Tensor, strength: float | Tensor) -> Tensor:
+    """A part of the way to a map (McCann's interpolation).
+
+    Args:
+        slope: (d, d), the map.
+        strength: 0 for none of it, which is the identity, 1 for all.
+
+    Returns:
+        (d, d).
+    """
+    return strength * slope + (1 - strength) * torch.eye(len(slope)).to(slope)
+
+
 def root_by_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """The root of a symmetric positive matrix, and the root's inverse, without eigenvectors.
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.pictures.transport import symmetric_root, transport_map
+from pipeline.pictures.transport import partly, symmetric_root, transport_map
 
 
 def covariance(seed: int) -> Tensor:
@@ -49,3 +49,11 @@ def test_a_flat_direction_gives_no_infinity(flat: float) -> None:
     given = torch.diag(torch.tensor([1.0, flat]))
     found = transport_map(given, torch.eye(2), 0.0, 3.0)
     torch.testing.assert_close(found, torch.diag(torch.tensor([1.0, 3.0])))
+
+
+def test_a_part_of_the_way_to_a_map_by_hand() -> None:
+    slope = torch.tensor([[3.0, 1.0], [1.0, 2.0]])
+    expected = torch.tensor([[1.5, 0.25], [0.25, 1.25]])
+    torch.testing.assert_close(partly(slope, 0.25), expected)
+    torch.testing.assert_close(partly(slope, torch.tensor(0.25)), expected)
+    torch.testing.assert_close(partly(slope, 0.0), torch.eye(2))
