@@ -6,13 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.networks.encoder import IMAGENET_MEAN, IMAGENET_STD
+from pipeline.networks.efficientnet_lite import EIGHTH, QUARTER, SIXTEENTH, EfficientNetLite
 
 #: PASCAL VOC's classes, and the scene classes (`regions.names.SCENE_CLASSES`), each with "none".
 CLASSES = 21
 SCENES = 8
-#: Channels of the residual stages, at 1/2, 1/4, 1/8 and 1/16 of the picture.
-STAGES = (24, 48, 96, 160)
 _HEAD = 96
 _DECODER = 64
 
@@ -26,30 +24,18 @@ class CompactSegmenter(nn.Module):
     which adds 1/4 only).
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        half, quarter, eighth, sixteenth = STAGES
-        self.stem = _convolution(3, half, stride=2)
-        self.stage1 = _Residual(half, half)
-        self.stage2 = _stage(half, quarter, dilations=(1, 1), attend=False)
-        self.stage3 = _stage(quarter, eighth, dilations=(1, 1, 1), attend=True)
-        self.stage4 = _stage(eighth, sixteenth, dilations=(1, 1, 2, 4), attend=True)
-        self.pyramid = _AtrousPyramid(sixteenth, _HEAD, rates=(3, 6))
-        self.from_eighth = _convolution(eighth, _DECODER, kernel=1)
+        self.backbone = EfficientNetLite()
+        self.pyramid = _AtrousPyramid(SIXTEENTH, _HEAD, rates=(3, 6))
+        self.from_eighth = _convolution(EIGHTH, _DECODER, kernel=1)
         self.at_eighth = _convolution(_HEAD + _DECODER, _DECODER)
-        self.from_quarter = _convolution(quarter, _DECODER // 2, kernel=1)
+        self.from_quarter = _convolution(QUARTER, _DECODER // 2, kernel=1)
         self.at_quarter = _convolution(_DECODER + _DECODER // 2, _DECODER)
         self.dropout = nn.Dropout2d(0.1)
         self.classify = nn.Conv2d(_DECODER, CLASSES, 1)
         self.scenes_at_quarter = _convolution(_DECODER + _DECODER // 2, _DECODER)
         self.classify_scenes = nn.Conv2d(_DECODER, SCENES, 1)
-        # The last block starts as the identity: training can go on from weights without it.
-        nn.init.zeros_(self.stage4[-1].second[1].weight)  # type: ignore[union-attr, index]
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Class scores before the softmax.
@@ -61,10 +47,9 @@ class CompactSegmenter(nn.Module):
             (B, 21 + 8, ceil(H/4), ceil(W/4)): PASCAL VOC's classes in their order, then none and
             the scene classes. Each of the two has a softmax of its own.
         """
-        half = self.stage1(self.stem((picture - self.mean) / self.std))
-        quarter = self.stage2(half)
-        eighth = self.stage3(quarter)
-        deep = self.pyramid(self.stage4(eighth))
+        # EfficientNet-Lite was trained on [-1, 1].
+        quarter, eighth, sixteenth = self.backbone(2 * picture - 1)
+        deep = self.pyramid(sixteenth)
         deep = torch.cat([_resize(deep, eighth), self.from_eighth(eighth)], dim=1)
         deep = self.at_eighth(deep)
         deep = torch.cat([_resize(deep, quarter), self.from_quarter(quarter)], dim=1)
@@ -89,48 +74,6 @@ def _convolution(
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
-
-
-def _stage(inputs: int, outputs: int, dilations: Sequence[int], attend: bool) -> nn.Sequential:
-    blocks = [_Residual(inputs, outputs, stride=2, attend=attend)]
-    blocks += [
-        _Residual(outputs, outputs, dilation=dilation, attend=attend) for dilation in dilations[1:]
-    ]
-    return nn.Sequential(*blocks)
-
-
-class _Residual(nn.Module):
-    def __init__(
-        self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1, attend: bool = False
-    ) -> None:
-        super().__init__()
-        self.first = _convolution(inputs, outputs, stride=stride, dilation=dilation)
-        self.second = nn.Sequential(
-            nn.Conv2d(outputs, outputs, 3, padding=dilation, dilation=dilation, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.attend = _SqueezeExcitation(outputs) if attend else nn.Identity()
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        changed: Tensor = self.attend(self.second(self.first(hidden)))
-        same: Tensor = self.shortcut(hidden)
-        return F.relu(changed + same)
-
-
-class _SqueezeExcitation(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(channels, channels // 8, 1)
-        self.excite = nn.Conv2d(channels // 8, channels, 1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        gate: Tensor = self.excite(F.relu(self.squeeze(hidden.mean((2, 3), keepdim=True))))
-        return hidden * gate.sigmoid()
 
 
 class _AtrousPyramid(nn.Module):

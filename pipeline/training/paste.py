@@ -127,6 +127,36 @@ def paste_flag(under: Layers, rng: np.random.Generator) -> Layers:
     return _laid_over(under, np.asarray(picture, np.uint8), nothing, shape > 0)
 
 
+def paste_smooth_thing(under: Layers, rng: np.random.Generator) -> Layers:
+    """Lay a smooth round thing over a crop, such as a helmet or a vase; it is background.
+
+    An ellipsoid of one colour, often dark, in the light of one lamp (Phong 1975), often with a rim
+    of another colour.
+    """
+    size = under.labels.shape[0]
+    rows, columns = np.mgrid[:size, :size].astype(np.float32)
+    middle = rng.uniform(0, 1, 2) * size
+    axes = rng.uniform(0.1, 0.35) * size * np.exp(rng.normal(0, 0.2, 2))
+    angle = rng.uniform(0, np.pi)
+    across, down = columns - middle[0], rows - middle[1]
+    x = (np.cos(angle) * across + np.sin(angle) * down) / axes[0]
+    y = (np.cos(angle) * down - np.sin(angle) * across) / axes[1]
+    inside = x * x + y * y < 1
+    normal = np.stack([x, y, np.sqrt((1 - x * x - y * y).clip(0))], -1)
+    lamp = rng.normal(0, 1, 3) + np.array([0, 0, 1.5])
+    lamp /= np.linalg.norm(lamp)
+    lit = (normal @ lamp).clip(0)[..., None]
+    half = lamp + np.array([0, 0, 1])
+    gloss = (normal @ (half / np.linalg.norm(half))).clip(0)[..., None] ** rng.uniform(8, 80)
+    darkest, lightest = (0, 60) if rng.random() < 0.5 else (0, 256)
+    colour = np.full((size, size, 3), rng.integers(darkest, lightest, 3), np.float32)
+    if rng.random() < 0.5:
+        colour[x > rng.uniform(0.3, 0.9)] = rng.integers(0, 256, 3)
+    shaded = colour * (0.35 + 0.65 * lit) + 255 * rng.uniform(0, 0.8) * gloss
+    nothing = np.zeros_like(under.labels)
+    return _laid_over(under, shaded.clip(0, 255).astype(np.uint8), nothing, inside)
+
+
 def _flag(side: int, rng: np.random.Generator) -> Array:
     """A square flag: two or three strong colours in stripes, often a field of marks, in folds."""
     palette = rng.integers(0, 2, (3, 3)) * rng.integers(120, 256, (3, 3)) + rng.integers(0, 40)

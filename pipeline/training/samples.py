@@ -111,6 +111,8 @@ class Samples:
         if self.things and rng.random() < 0.3:
             thing = self.things[rng.integers(len(self.things))]
             layers = paste.paste_thing(layers, thing, rng)
+        if rng.random() < 0.15:
+            layers = paste.paste_smooth_thing(layers, rng)
         return layers
 
 

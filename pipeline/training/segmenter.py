@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from pipeline.config import schema
 from pipeline.config.entry import command
 from pipeline.errors import UserError
-from pipeline.networks import instant, segmenters, weights
+from pipeline.networks import efficientnet_lite, instant, segmenters, weights
 from pipeline.networks.compact_segmenter import CLASSES, CompactSegmenter
 from pipeline.runtime import device as devices
 from pipeline.training import checkpoints, partial_labels, pictures
@@ -57,6 +57,10 @@ class Settings:
     resume: bool = False
     # Weights to start from instead of random ones, for a further round of training.
     start: str | None = None
+    # EfficientNet-Lite0's published weights, to start the backbone from instead of random ones.
+    backbone: str | None = None
+    # The backbone's share of the learning rate: what it learned before is not to be lost.
+    backbone_rate: float = 0.25
     # The network's parts that are trained; the others stay as they are. Empty: all.
     layers: list[str] = field(default_factory=list)
     steps: int = 12000
@@ -181,11 +185,14 @@ def train(
     torch.manual_seed(settings.seed)
     network = CompactSegmenter()
     network.to(device).to(memory_format=torch.channels_last)
+    if settings.backbone is not None:
+        published = weights.read_state_dict(Path(settings.backbone))
+        network.backbone.load_state_dict(efficientnet_lite.from_published(published))
     if settings.start is not None:
         _start_from(network, Path(settings.start))
     _only(network.train(), settings.layers)
     average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(_groups(network, settings.weight_decay), settings.learning_rate)
+    optimizer = torch.optim.AdamW(_groups(network, settings), settings.learning_rate)
     samples = Samples(examples, settings.paste, settings.seed, settings.reflect)
     repaint = _painter(settings, paintings, device)
     first = 0
@@ -194,7 +201,7 @@ def train(
     report = Report(settings.steps, first, curves=settings.curves)
     for step in range(first, settings.steps):
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
+            group["lr"] = group["rate"] * _schedule(step, settings.steps)
         size = settings.crops[step * len(settings.crops) // settings.steps]
         picture, labels, scenes = samples.batch(settings.batch, size)
         if repaint is not None:
@@ -270,11 +277,22 @@ def _schedule(step: int, steps: int) -> float:
     return float(0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm))))
 
 
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trained = [p for p in network.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1]
-    rest = [p for p in trained if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0}]
+def _groups(network: CompactSegmenter, settings: Settings) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay, the backbone's and the others."""
+    rates = {True: settings.backbone_rate * settings.learning_rate, False: settings.learning_rate}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            kind = (name.startswith("backbone."), parameter.ndim > 1)
+            groups.setdefault(kind, []).append(parameter)
+    return [
+        {
+            "params": members,
+            "weight_decay": settings.weight_decay if decays else 0,
+            "rate": rates[in_backbone],
+        }
+        for (in_backbone, decays), members in groups.items()
+    ]
 
 
 def _save(

@@ -113,6 +113,28 @@ def test_flags_are_background_and_hang_in_front_of_what_was_there() -> None:
     assert count > 8
 
 
+def test_smooth_things_are_background_and_shaded() -> None:
+    under, seen = crop_of(64), 0
+    for seed in range(12):
+        pasted = paste.paste_smooth_thing(under, np.random.default_rng(seed))
+        thing = pasted.labels == 0
+        assert np.array_equal(pasted.labels[~thing], under.labels[~thing])
+        assert (pasted.scenes == np.where(thing, 0, TREE)).all()
+        outer = cv2.dilate(thing.astype(np.uint8), np.ones((9, 9))) > 0
+        assert pasted.picture[~outer].max(initial=0) == 0
+        if thing.mean() > 0.05:
+            seen += 1
+            # Light falls on it from one side.
+            assert pasted.picture[thing].std(axis=0).max() > 3
+            # An ellipse has no holes and no corners: its hull is itself.
+            (outline,), _ = cv2.findContours(
+                thing.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            )
+            hull = cv2.fillConvexPoly(np.zeros((64, 64), np.uint8), cv2.convexHull(outline), (1,))
+            assert hull.sum() <= 1.03 * thing.sum()
+    assert seen > 5
+
+
 def test_things_keep_their_labels_and_hide_what_is_behind_them() -> None:
     under, count = crop_of(64), 0
     for seed in range(20):

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.networks import weights
+from pipeline.networks import efficientnet_lite, weights
+from pipeline.networks.efficientnet_lite import EfficientNetLite
 from pipeline.training import pictures, segmenter
 from pipeline.training.export import export
 from pipeline.training.paste import PERSON
@@ -84,7 +85,7 @@ def test_training_goes_on_from_weights_without_the_newer_layers(
     tmp_path: Path, examples: list[Example], caplog: pytest.LogCaptureFixture
 ) -> None:
     known = segmenter.train(settings(tmp_path, steps=1), examples).state_dict()
-    newer = [name for name in known if "scenes" in name or name.startswith("stage4.3")]
+    newer = [name for name in known if "scenes" in name]
     older = {name: tensor for name, tensor in known.items() if name not in newer}
     export(older, tmp_path / "older.safetensors", {})
     network = segmenter.CompactSegmenter()
@@ -92,10 +93,27 @@ def test_training_goes_on_from_weights_without_the_newer_layers(
         segmenter._start_from(network, tmp_path / "older.safetensors")
     assert "classify_scenes" in caplog.text
     found = network.state_dict()
-    assert torch.equal(found["stem.0.weight"], known["stem.0.weight"].half().float())
-    # The block that is new starts as the identity: objects are found as before.
-    block, hidden = network.eval().stage4[3], torch.rand(1, 160, 5, 6)
-    assert torch.equal(block(hidden), hidden)
+    first = "backbone.stem.0.weight"
+    assert torch.equal(found[first], known[first].half().float())
+
+
+def test_the_backbone_starts_from_published_weights_and_changes_less(
+    tmp_path: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = {name: p.clone() for name, p in EfficientNetLite().state_dict().items()}
+    monkeypatch.setattr(efficientnet_lite, "from_published", lambda state: published)
+    file = tmp_path / "published.safetensors"
+    export({"any": torch.zeros(1)}, file, {})
+
+    def change(**changed: object) -> float:
+        chosen = settings(tmp_path, steps=1, backbone=str(file), average=0.0, **changed)
+        state = segmenter.train(chosen, examples).state_dict()
+        name = "stages.3.1.project.0.weight"
+        return float((state[f"backbone.{name}"] - published[name]).abs().max())
+
+    # Adam's first step is the learning rate, whatever the gradient.
+    assert 0 < change(backbone_rate=0.1) < 0.11 * change(backbone_rate=1.0)
+    assert change(backbone_rate=0.0) == 0
 
 
 def test_training_one_head_leaves_all_else_as_it_was(
@@ -115,7 +133,7 @@ def test_training_one_head_leaves_all_else_as_it_was(
 
 
 def test_layers_that_it_does_not_have_are_refused(tmp_path: Path, examples: list[Example]) -> None:
-    with pytest.raises(UserError, match=r"no head; there are stem, .* classify_scenes"):
+    with pytest.raises(UserError, match=r"no head; there are backbone, .* classify_scenes"):
         segmenter.train(settings(tmp_path, layers=["head"]), examples)
 
 
@@ -153,7 +171,7 @@ def test_same_seed_same_weights(tmp_path: Path, examples: list[Example]) -> None
         for seed in (4, 4, 5)
     )
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
-    assert not torch.equal(first["stem.0.weight"], other["stem.0.weight"])
+    assert not torch.equal(first["backbone.stem.0.weight"], other["backbone.stem.0.weight"])
 
 
 @pytest.mark.parametrize("painted", [0.0, 0.5])
@@ -181,7 +199,7 @@ def test_resumed_training_is_the_same_as_uninterrupted(
     ).state_dict()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
     fresh = segmenter.train(replace(chosen, seed=1), examples).state_dict()
-    assert not torch.equal(whole["stem.0.weight"], fresh["stem.0.weight"])
+    assert not torch.equal(whole["backbone.stem.0.weight"], fresh["backbone.stem.0.weight"])
 
 
 def test_painted_crops_are_what_it_learns_from(tmp_path: Path, examples: list[Example]) -> None:
@@ -194,8 +212,8 @@ def test_painted_crops_are_what_it_learns_from(tmp_path: Path, examples: list[Ex
             (1.0, []),
         )
     )
-    assert torch.equal(plain["stem.0.weight"], none["stem.0.weight"])
-    assert not torch.equal(plain["stem.0.weight"], painted["stem.0.weight"])
+    assert torch.equal(plain["backbone.stem.0.weight"], none["backbone.stem.0.weight"])
+    assert not torch.equal(plain["backbone.stem.0.weight"], painted["backbone.stem.0.weight"])
 
 
 def test_crops_that_the_painter_cannot_paint_are_refused(
