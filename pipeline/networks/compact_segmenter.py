@@ -1,4 +1,4 @@
-"""The compact segmenter: heads for objects and for scenes on a small residual network."""
+"""The compact segmenter: heads for objects and for scenes on EfficientNet-Lite0."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,9 @@ _DECODER = 64
 class CompactSegmenter(nn.Module):
     """Class scores of a picture's pixels, at a quarter of its size: which object, which scene.
 
-    Residual stages (He et al. 2016) with squeeze-and-excitation in the deep ones (Hu et al. 2018),
-    an atrous spatial pyramid with rates 1, 3 and 6 and image pooling (Chen et al. 2017,
-    DeepLabv3), and a decoder that adds the stages at 1/8 and 1/4 (Chen et al. 2018, DeepLabv3+,
-    which adds 1/4 only).
+    EfficientNet-Lite0's stages (`efficientnet_lite`), an atrous spatial pyramid with rates 1, 3 and
+    6 and image pooling (Chen et al. 2017, DeepLabv3), and a decoder that adds the stages at 1/8 and
+    1/4 (Chen et al. 2018, DeepLabv3+, which adds 1/4 only).
     """
 
     def __init__(self) -> None:

@@ -56,7 +56,7 @@ class EfficientNetLite(nn.Module):
         """Features at 1/4, 1/8 and 1/16 of the picture.
 
         Args:
-            normalised: (B, 3, H, W), with ImageNet's mean and standard deviation.
+            normalised: (B, 3, H, W), RGB in [-1, 1], as it was trained.
 
         Returns:
             (B, 24, H/4, W/4), (B, 40, H/8, W/8) and (B, 320, H/16, W/16), rounded up.

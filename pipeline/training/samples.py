@@ -99,7 +99,7 @@ class Samples:
         return Layers(_spoiled(layers.picture, rng), layers.labels, layers.scenes)
 
     def _person_among_things(self, example: Example, size: int) -> Layers:
-        """A person before something else than people, sometimes a flag, or behind a thing."""
+        """A person before something else than people, sometimes a flag, or behind things."""
         rng = self.rng
         person = self.people[rng.integers(len(self.people))]
         if self.things and rng.random() < 0.5:
