@@ -358,6 +358,7 @@ def test_styles_of_every_form_in_one_run(tmp_path: Path) -> None:
     command(
         "content=astronaut",
         "size=160",
+        "segmenter.min_share=0.1",  # not the helmet
         "+styles.person=[{image: scream.jpg, weight: 0.7}, {image: wave.jpg, weight: 0.3}]",
         "+styles.background={image: astronaut.png, region: person, color: histogram}",
         "method=guided",
@@ -373,7 +374,7 @@ def test_styles_of_every_form_in_one_run(tmp_path: Path) -> None:
     assert names == {"person.png", "person-2.png", "background.png"}
     assert (out / "snapshots" / "5.png").exists()
     summary = json.loads((out / "summary.json").read_text())
-    styles = {e["name"]: e["style"] for e in summary["regions"] if "style" in e}
+    styles = {entry["name"]: entry["style"] for entry in summary["regions"]}
     assert styles == {"person": ["scream.jpg", "wave.jpg"], "background": "astronaut.png"}
 
 
