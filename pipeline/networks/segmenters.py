@@ -229,8 +229,21 @@ def fill(module: nn.Module, file: Path) -> None:
     """
     target = module.model if isinstance(module, TorchvisionDeepLab) else module
     assert isinstance(target, nn.Module)
-    wanted = target.state_dict()
-    state = weights.read_state_dict(file)
+    take(target, weights.read_state_dict(file), file)
+
+
+def take(module: nn.Module, state: Mapping[str, Tensor], file: Path) -> None:
+    """Give a network, or a part of one, its tensors by name.
+
+    Args:
+        module: whose tensors they are.
+        state: name to tensor; further ones are left out.
+        file: where they come from.
+
+    Raises:
+        WrongNetworkError: tensors are missing or of another shape.
+    """
+    wanted = module.state_dict()
     # num_batches_tracked counts training steps; old checkpoints lack it and nothing reads it.
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     wrong = [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
@@ -239,4 +252,4 @@ def fill(module: nn.Module, file: Path) -> None:
             f"{file} does not fit this segmenter: {len(missing)} tensors missing, "
             f"{len(wrong)} of another shape; name another file or segmenter"
         )
-    target.load_state_dict({k: state.get(k, wanted[k]).to(wanted[k].dtype) for k in wanted})
+    module.load_state_dict({k: state.get(k, wanted[k]).to(wanted[k].dtype) for k in wanted})

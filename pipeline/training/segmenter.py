@@ -179,15 +179,17 @@ def train(
         The averaged network, on the CPU.
 
     Raises:
-        UserError: crops are to be painted, of a size that the painter does not take.
+        UserError: crops are to be painted, of a size that the painter does not take; or weights to
+            start from cannot be read or are another network's.
     """
     device = devices.choose(settings.device)
     torch.manual_seed(settings.seed)
     network = CompactSegmenter()
     network.to(device).to(memory_format=torch.channels_last)
     if settings.backbone is not None:
-        published = weights.read_state_dict(Path(settings.backbone))
-        network.backbone.load_state_dict(efficientnet_lite.from_published(published))
+        file = Path(settings.backbone)
+        published = efficientnet_lite.from_published(weights.read_state_dict(file))
+        segmenters.take(network.backbone, published, file)
     if settings.start is not None:
         _start_from(network, Path(settings.start))
     _only(network.train(), settings.layers)
@@ -279,7 +281,6 @@ def _schedule(step: int, steps: int) -> float:
 
 def _groups(network: CompactSegmenter, settings: Settings) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, the backbone's and the others."""
-    rates = {True: settings.backbone_rate * settings.learning_rate, False: settings.learning_rate}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -289,7 +290,7 @@ def _groups(network: CompactSegmenter, settings: Settings) -> list[dict[str, Any
         {
             "params": members,
             "weight_decay": settings.weight_decay if decays else 0,
-            "rate": rates[in_backbone],
+            "rate": settings.learning_rate * (settings.backbone_rate if in_backbone else 1),
         }
         for (in_backbone, decays), members in groups.items()
     ]

@@ -97,15 +97,21 @@ def test_pasted_objects_are_labelled_where_they_are_seen() -> None:
     assert (under.labels[10:] == CAR).all()
 
 
+def background_in_front(pasted: Layers, under: Layers) -> np.ndarray:
+    """Where something was laid over a black crop: it is background there, all else is as it was."""
+    thing: np.ndarray = pasted.labels == 0
+    assert np.array_equal(pasted.labels[~thing], under.labels[~thing])
+    assert (pasted.scenes == np.where(thing, 0, TREE)).all()
+    outer = cv2.dilate(thing.astype(np.uint8), np.ones((9, 9))) > 0
+    assert pasted.picture[~outer].max(initial=0) == 0
+    return thing
+
+
 def test_flags_are_background_and_hang_in_front_of_what_was_there() -> None:
     under, count = crop_of(64), 0
     for seed in range(20):
         pasted = paste.paste_flag(under, np.random.default_rng(seed))
-        flag = pasted.labels == 0
-        assert np.array_equal(pasted.labels[~flag], under.labels[~flag])
-        assert (pasted.scenes == np.where(flag, 0, TREE)).all()
-        outer = cv2.dilate(flag.astype(np.uint8), np.ones((9, 9))) > 0
-        assert pasted.picture[~outer].max(initial=0) == 0
+        flag = background_in_front(pasted, under)
         # Several colours, not a plain field.
         if flag.mean() > 0.1:
             count += 1
@@ -117,11 +123,7 @@ def test_smooth_things_are_background_and_shaded() -> None:
     under, seen = crop_of(64), 0
     for seed in range(12):
         pasted = paste.paste_smooth_thing(under, np.random.default_rng(seed))
-        thing = pasted.labels == 0
-        assert np.array_equal(pasted.labels[~thing], under.labels[~thing])
-        assert (pasted.scenes == np.where(thing, 0, TREE)).all()
-        outer = cv2.dilate(thing.astype(np.uint8), np.ones((9, 9))) > 0
-        assert pasted.picture[~outer].max(initial=0) == 0
+        thing = background_in_front(pasted, under)
         if thing.mean() > 0.05:
             seen += 1
             # Light falls on it from one side.

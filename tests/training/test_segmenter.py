@@ -116,6 +116,13 @@ def test_the_backbone_starts_from_published_weights_and_changes_less(
     assert change(backbone_rate=0.0) == 0
 
 
+def test_a_backbone_of_another_network_is_refused(tmp_path: Path, examples: list[Example]) -> None:
+    file = tmp_path / "other.safetensors"
+    export({"_blocks.99._se_reduce.weight": torch.zeros(1)}, file, {})
+    with pytest.raises(UserError, match=r"other.safetensors does not fit .* tensors missing"):
+        segmenter.train(settings(tmp_path, backbone=str(file)), examples)
+
+
 def test_training_one_head_leaves_all_else_as_it_was(
     tmp_path: Path, examples: list[Example]
 ) -> None:
