@@ -21,6 +21,7 @@ from pipeline.regions.refine import (
     colour_models,
     guided_filter,
     guided_lines,
+    most_probable,
     with_class,
     without_islands,
     without_rings,
@@ -133,7 +134,7 @@ class Segmentation:
 
     def _numbers(self, stacked: Tensor) -> Tensor:
         numbers = torch.tensor([*self.numbers.values()])
-        return numbers.to(stacked.device, torch.uint8)[stacked.argmax(1)[0]]
+        return numbers.to(stacked.device, torch.uint8)[most_probable(stacked)[0]]
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -203,7 +204,7 @@ def segment(
     # Objects come first, in their order.
     every = _names(classes)
     looks = [_partition(look, classes) for look in looks]
-    counts = [torch.bincount(look.argmax(1).flatten(), minlength=len(every)) for look in looks]
+    counts = [torch.bincount(most_probable(look).flatten(), minlength=len(every)) for look in looks]
     shares = torch.stack(counts).amax(0) / looks[0][0, 0].numel()
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
     names = [every[number] for number in found]
@@ -342,7 +343,7 @@ def _unite_lookalikes(probabilities: Tensor, names: Sequence[str]) -> Tensor:
         members = [k for k, name in enumerate(names) if name in group]
         if len(members) < 2:
             continue
-        labels = united.argmax(1)[0].cpu().numpy()
+        labels = most_probable(united)[0].cpu().numpy()
         inside = np.isin(labels, members).astype(np.uint8)
         count, parts = cv2.connectedComponents(inside, connectivity=8)
         for part in range(1, count):
@@ -359,7 +360,7 @@ def _unite_lookalikes(probabilities: Tensor, names: Sequence[str]) -> Tensor:
 
 def _without_specks(probabilities: Tensor, min_part: float) -> Tensor:
     """Give connected parts under ``min_part`` of the picture to the next probable class."""
-    labels = probabilities.argmax(1)[0].cpu().numpy()
+    labels = most_probable(probabilities)[0].cpu().numpy()
     allowed = np.ones((probabilities.shape[1], *labels.shape), dtype=np.float32)
     for number in range(len(allowed)):
         count, parts, statistics, _ = cv2.connectedComponentsWithStats(

@@ -126,8 +126,8 @@ def test_the_astronauts_outline_is_nearly_that_drawn_by_hand() -> None:
     )
     person = (found.labels == names.VOC_CLASSES.index("person")).numpy()
     drawn = cv2.imread(str(BY_HAND), cv2.IMREAD_GRAYSCALE) > 127
-    # A little of the flag's lowest stripe is taken for the person: 0.913.
-    assert (person & drawn).sum() / (person | drawn).sum() > 0.905
+    # A little of the flag's lowest stripe is taken for the person: 0.930.
+    assert (person & drawn).sum() / (person | drawn).sum() > 0.92
     assert not person[360:, 380:480].any()  # the helmet, below its rim
     assert set(found.shares) == {"person", "background"}
     assert person[:150, :100].mean() < 0.1  # the upper part of the flag

@@ -10,6 +10,7 @@ from pipeline.regions.refine import (
     guided_filter,
     guided_lines,
     inverse_of_symmetric,
+    most_probable,
     with_class,
     without_islands,
     without_rings,
@@ -23,6 +24,12 @@ def test_other_classes_share_what_one_leaves() -> None:
     assert before.flatten()[1] == 0.5
     alone = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
     assert with_class(alone, 1, torch.zeros(1, 1, 1, 1)).flatten().tolist() == [0, 0, 0]
+
+
+def test_the_most_probable_class_is_the_first_of_those_with_the_largest_probability() -> None:
+    probabilities = torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [0.0, 0.0, 1.0]])
+    found = most_probable(probabilities.T.view(1, 3, 1, 3))
+    assert found.tolist() == [[[1, 0, 2]]]
 
 
 def test_a_constant_mask_stays() -> None:
