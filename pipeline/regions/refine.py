@@ -24,7 +24,7 @@ _LEAST_KEPT = 0.25
 _DEEP = 0.9
 
 
-def colour_models(picture: Tensor, probability: Tensor, longest: int = 384) -> Tensor:
+def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> Tensor:
     """Decide where a mask is uncertain by the colours of where it is certain.
 
     GrabCut (Rother, Kolmogorov and Blake 2004): mixtures of Gaussians for the colours inside and
