@@ -185,7 +185,7 @@ def train(
     device = devices.choose(settings.device)
     torch.manual_seed(settings.seed)
     network = CompactSegmenter()
-    network.to(device).to(memory_format=torch.channels_last)
+    network.to(device)
     if settings.backbone is not None:
         file = Path(settings.backbone)
         published = efficientnet_lite.from_published(weights.read_state_dict(file))
