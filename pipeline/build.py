@@ -128,9 +128,14 @@ def room(settings: Settings, where: torch.device) -> Room | None:
 
 @functools.cache
 def _cached_segmenter(
-    name: str, file: Path | None, where: torch.device, model: str | None, start: Path
+    name: str,
+    file: Path | None,
+    where: torch.device,
+    model: str | None,
+    start: Path,
+    dtype: torch.dtype,
 ) -> segmenters.LoadedSegmenter:
-    return segmenters.load(name, file, where, model, start)
+    return segmenters.load(name, file, where, model, start, dtype)
 
 
 def load_segmenter(
@@ -138,8 +143,8 @@ def load_segmenter(
 ) -> segmenters.LoadedSegmenter:
     """The segmenter, loaded once a process."""
     chosen = settings.segmenter
-    file = _file(chosen.weights, start)
-    return _cached_segmenter(chosen.name, file, where, chosen.model, start)
+    file, dtype = _file(chosen.weights, start), _dtype(settings, where)
+    return _cached_segmenter(chosen.name, file, where, chosen.model, start, dtype)
 
 
 def load_scenes(
@@ -153,7 +158,12 @@ def load_scenes(
         return None
     if settings.segmenter.name != "auto" and not asked.region_names & {*SCENE_CLASSES}:
         return None
-    return _cached_segmenter("compact", None, where, None, Path())
+    return _cached_segmenter("compact", None, where, None, Path(), _dtype(settings, where))
+
+
+def _dtype(settings: Settings, where: torch.device) -> torch.dtype:
+    """In which networks' features are held."""
+    return precision.dtype(cast(Any, settings.precision), where)
 
 
 def classes(settings: Settings, start: Path) -> tuple[str, ...]:
@@ -272,8 +282,8 @@ def _segmented(
         )
 
     how = tuple(sizes), mirror, closer, refinement, chosen.min_share, chosen.min_part, what
-    sources = network.source, None if scenes_by is None else scenes_by.source
-    key = digest(picture), str(picture.device), sources, how
+    used = [(one.source, one.dtype) for one in (network, scenes_by) if one is not None]
+    key = digest(picture), str(picture.device), tuple(used), how
     found = _segmentations.get(key, look)
     # A dictionary of the caller's own, who may change it.
     return dataclasses.replace(found, probabilities=dict(found.probabilities))
@@ -307,6 +317,10 @@ def _neighbour_layers(settings: Settings) -> tuple[str, ...] | None:
         return ()
     chosen = settings.encoder.neighbour_layers
     return None if chosen is None else tuple(chosen)
+
+
+# As many as there are encoders, in two precisions.
+_prepared = functools.lru_cache(maxsize=8)(precision.prepared)
 
 
 def engine(
@@ -359,7 +373,7 @@ def engine(
     resources = Resources(settings.tile, cast(Any, settings.memory), settings.cuda_graph, team)
     exact = functools.partial(precision.prepared, encoder.module, "float32")
     return Engine(
-        precision.prepared(encoder.module, in_numbers),
+        _prepared(encoder.module, in_numbers),
         objective,
         descent,
         cast(Any, settings.method.propagation),
@@ -407,8 +421,8 @@ def load_painters(settings: Settings, asked: Request, where: torch.device, start
         names.add(asked.reference)
     name, found = settings.method.name, Painters()
     if names and paints_instantly(settings):
-        dtype = precision.dtype(cast(Any, settings.precision), where)
-        found = Painters(_cached_instant(where, _file(settings.method.weights, start), dtype))
+        file = _file(settings.method.weights, start)
+        found = Painters(_cached_instant(where, file, _dtype(settings, where)))
     if name == "feedforward":
         files = {n: feedforward_network.find(n, located(n, start)) for n in sorted(names)}
         found = Painters(None, {n: _cached_feedforward(f, where) for n, f in files.items()})

@@ -162,6 +162,25 @@ def test_a_segmentation_can_be_changed_by_whoever_asked_for_it() -> None:
     assert [*build.segment_picture(picture, network, settings).probabilities] == names
 
 
+def test_composed_settings_are_the_callers_own() -> None:
+    first = compose_settings(TINY)
+    first.content = "another"
+    first.segmenter.refine.by_colour.clear()
+    second = compose_settings(TINY)
+    assert second.content != "another"
+    assert second.segmenter.refine.by_colour
+
+
+def test_a_segmentation_in_other_numbers_is_another_one() -> None:
+    picture: Tensor = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    scores = []
+    for numbers in ("float32", "bfloat16"):
+        settings = compose_settings([*TINY, f"precision={numbers}", "segmenter.min_share=0"])
+        network = build.load_segmenter(settings, torch.device("cpu"), Path.cwd())
+        scores.append(build.segment_picture(picture, network, settings).probabilities)
+    assert not torch.equal(scores[0]["background"], scores[1]["background"])
+
+
 @pytest.mark.parametrize(("word", "expected"), [("auto", "auto"), ("2", 2)])
 def test_scales_are_the_settings_or_follow_what_is_painted(word: str, expected: Any) -> None:
     settings = compose_settings([*TINY, f"optimizer.scales={word}"])

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.networks.efficientnet_lite import EIGHTH, QUARTER, SIXTEENTH, EfficientNetLite
+from pipeline.networks.folding import fold_batch_norms
 
 #: PASCAL VOC's classes, and the scene classes (`regions.names.SCENE_CLASSES`), each with "none".
 CLASSES = 21
@@ -38,6 +39,15 @@ class CompactSegmenter(nn.Module):
         # A third less time on CPUs.
         self.to(memory_format=torch.channels_last)
 
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Make the trained network faster, in place: no batch norms, and numbers of another type.
+
+        Args:
+            dtype: of its weights and features from now on.
+        """
+        fold_batch_norms(self)
+        self.to(dtype).to(memory_format=torch.channels_last)
+
     def forward(self, picture: Tensor) -> Tensor:
         """Class scores before the softmax.
 
@@ -46,17 +56,18 @@ class CompactSegmenter(nn.Module):
 
         Returns:
             (B, 21 + 8, ceil(H/4), ceil(W/4)): PASCAL VOC's classes in their order, then none and
-            the scene classes. Each of the two has a softmax of its own.
+            the scene classes. Each of the two has a softmax of its own. In float32.
         """
         # EfficientNet-Lite was trained on [-1, 1].
-        quarter, eighth, sixteenth = self.backbone(2 * picture - 1)
+        normalised = (2 * picture - 1).to(self.classify.weight.dtype)
+        quarter, eighth, sixteenth = self.backbone(normalised)
         deep = self.pyramid(sixteenth)
         deep = torch.cat([_resize(deep, eighth), self.from_eighth(eighth)], dim=1)
         deep = self.at_eighth(deep)
         deep = torch.cat([_resize(deep, quarter), self.from_quarter(quarter)], dim=1)
         objects = self.classify(self.dropout(self.at_quarter(deep)))
         scenes = self.classify_scenes(self.dropout(self.scenes_at_quarter(deep)))
-        return torch.cat([objects, scenes], dim=1)
+        return torch.cat([objects, scenes], dim=1).float()
 
 
 def _convolution(

@@ -45,12 +45,16 @@ class OpenSegmenter(nn.Module):
         shares add up to 1; of a model of class scores, these.
 
         Args:
-            picture: (1, 3, H, W) in [0, 1]. The processor brings it to the model's own size.
+            picture: (B, 3, H, W) in [0, 1]. The processor brings it to the model's own size.
 
         Returns:
-            (1, K, H, W), the classes in the order of `classes_of`; -inf for a background that the
+            (B, K, H, W), the classes in the order of `classes_of`; -inf for a background that the
             model does not know.
         """
+        # One by one: these models are large.
+        return torch.cat([self._scores(one) for one in torch.split(picture, 1)])
+
+    def _scores(self, picture: Tensor) -> Tensor:
         task = {"task_inputs": ["semantic"]} if hasattr(self.processor, "tokenizer") else {}
         inputs = self.processor(
             images=hub.levels(picture),

@@ -119,13 +119,14 @@ BUNDLED_FILE = weights.BUNDLED / "compact_segmenter.safetensors"
 
 @dataclass(frozen=True)
 class LoadedSegmenter:
-    """A segmenter ready to use: (1, 3, H, W) in [0, 1] to scores of its classes, (1, K, h, w)."""
+    """A segmenter ready to use: (B, 3, H, W) in [0, 1] to scores of its classes, (B, K, h, w)."""
 
     module: nn.Module
     sizes: tuple[int, ...]
     source: weights.Source
     classes: Classes = Classes()
     closer: int = 0
+    dtype: torch.dtype = torch.float32
 
 
 def load(
@@ -134,6 +135,7 @@ def load(
     device: torch.device,
     model: str | None = None,
     start: Path = Path(),
+    dtype: torch.dtype = torch.float32,
 ) -> LoadedSegmenter:
     """Load a segmenter.
 
@@ -145,6 +147,7 @@ def load(
         device: where it runs.
         model: of an open one, its folder or its name on the hub.
         start: where a relative folder begins.
+        dtype: in which the bundled network computes; the others always do in float32.
 
     Raises:
         UserError: weights that cannot be had or do not fit.
@@ -164,7 +167,11 @@ def load(
     module = recipe.build()
     fill(module, source.file)
     ready = module.eval().requires_grad_(False).to(device)
-    return LoadedSegmenter(ready, recipe.sizes, source, recipe.classes, recipe.closer)
+    if isinstance(ready, CompactSegmenter):
+        ready.prepare(dtype)
+    else:
+        dtype = torch.float32
+    return LoadedSegmenter(ready, recipe.sizes, source, recipe.classes, recipe.closer, dtype)
 
 
 def classes(name: str, model: str | None, start: Path) -> Classes:

@@ -91,9 +91,24 @@ def test_bundled_file_is_half_precision_and_loads() -> None:
     assert FILE.stat().st_size < 8_000_000
     loaded = segmenters.load("compact", None, torch.device("cpu"))
     assert loaded.source.kind == "bundled"
-    first = next(loaded.module.parameters())
-    assert first.dtype == torch.float32
-    assert torch.equal(first, state["backbone.stem.0.weight"].float())
+    assert next(loaded.module.parameters()).dtype == torch.float32
+    assert torch.equal(loaded.module.classify.weight, state["classify.weight"].float())
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-4), (torch.bfloat16, 0.5)])
+def test_it_finds_the_same_when_prepared(dtype: torch.dtype, apart: float) -> None:
+    network = CompactSegmenter()
+    segmenters.fill(network, FILE)
+    network.eval().requires_grad_(False)
+    photograph = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)[None] / 255  # type: ignore[no-untyped-call]
+    before = network(photograph)
+    network.prepare(dtype)
+    after = network(photograph)
+    assert not [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert {parameter.dtype for parameter in network.parameters()} == {dtype}
+    assert after.dtype == torch.float32
+    assert (after - before).abs().max() < apart
+    assert (after[:, :CLASSES].argmax(1) == before[:, :CLASSES].argmax(1)).float().mean() > 0.99
 
 
 def segment_sample(photograph: np.ndarray, size: int) -> Segmentation:

@@ -22,7 +22,7 @@ class ByColour(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         self.seen = picture.shape
         small = nn.functional.avg_pool2d(picture, 4, ceil_mode=True)
-        scores = torch.zeros(1, 21, *small.shape[2:])
+        scores = torch.zeros(len(picture), 21, *small.shape[2:])
         scores[:, 0] = 10
         scores[:, CAT] = 20 * small[:, 0]
         scores[:, DOG] = 20 * small[:, 1]
@@ -68,16 +68,16 @@ def test_small_classes_go_to_the_next_probable_one(picture: Tensor) -> None:
 def test_the_network_sees_at_most_size(picture: Tensor) -> None:
     segmenter = ByColour()
     found = segment(picture, segmenter, sizes=[40])
-    assert segmenter.seen == (1, 3, 29, 40)
+    assert segmenter.seen == (2, 3, 29, 40)
     assert found.labels.shape == (61, 83)
     segment(picture, segmenter, sizes=[83, 400])
-    assert segmenter.seen == (1, 3, 61, 83)
+    assert segmenter.seen == (2, 3, 61, 83)
 
 
 def test_mirroring_averages_both_views(picture: Tensor) -> None:
     class LeftIsCat(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 21, 8, 10)
+            scores = torch.zeros(len(picture), 21, 8, 10)
             scores[:, CAT, :, :5] = 50
             scores[:, 0, :, 5:] = 50
             return scores
@@ -90,7 +90,7 @@ def test_mirroring_averages_both_views(picture: Tensor) -> None:
 def test_specks_and_holes_go_to_the_next_probable_class() -> None:
     class WithSpeckAndHole(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 21, 40, 60)
+            scores = torch.zeros(len(picture), 21, 40, 60)
             scores[:, 0] = 2
             scores[:, CAT, 5:35, 5:30] = 4
             scores[:, CAT, 20, 15] = 0  # a hole
@@ -109,7 +109,7 @@ def test_specks_and_holes_go_to_the_next_probable_class() -> None:
 def test_a_cat_with_the_forehead_of_a_dog_is_a_cat() -> None:
     class TwoAnimals(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 21, 40, 60)
+            scores = torch.zeros(len(picture), 21, 40, 60)
             scores[:, 0] = 3
             scores[:, CAT, 5:35, 5:25] = 6
             scores[:, DOG, 5:10, 5:25] = 8  # the cat's forehead
@@ -125,7 +125,7 @@ def test_a_cat_with_the_forehead_of_a_dog_is_a_cat() -> None:
 def test_two_animals_that_touch_stay_two() -> None:
     class Touching(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 21, 40, 60)
+            scores = torch.zeros(len(picture), 21, 40, 60)
             scores[:, CAT, :, :35] = 6
             scores[:, DOG, :, 35:] = 6
             return scores
@@ -211,7 +211,7 @@ class WithScenes(ByColour):
 
     def forward(self, picture: Tensor) -> Tensor:
         objects = super().forward(picture)
-        scenes = torch.zeros(1, 1 + len(SCENE_CLASSES), *objects.shape[2:])
+        scenes = torch.zeros(len(picture), 1 + len(SCENE_CLASSES), *objects.shape[2:])
         scenes[:, 0] = 10
         scenes[:, 1] = 20 * nn.functional.avg_pool2d(picture, 4, ceil_mode=True)[:, 2]
         return torch.cat([objects, scenes], dim=1)
@@ -243,7 +243,7 @@ def test_a_scene_does_not_lose_to_an_object_by_sharing_with_another() -> None:
         """Background at 0.6, of which sky has 0.45 and tree 0.3; a person at 0.4."""
 
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.full((1, 21 + 8, 5, 5), -20.0)
+            scores = torch.full((len(picture), 21 + 8, 5, 5), -20.0)
             for number, share in {0: 0.6, 15: 0.4, 21: 0.25, 22: 0.45, 24: 0.3}.items():
                 scores[:, number] = math.log(share)
             return scores
@@ -257,7 +257,7 @@ def test_a_scene_reaches_up_to_the_object_before_it() -> None:
         """Water everywhere but in a ring around a cat, and to the right."""
 
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 21 + 1 + len(SCENE_CLASSES), 60, 100)
+            scores = torch.zeros(len(picture), 21 + 1 + len(SCENE_CLASSES), 60, 100)
             scores[:, 0] = 9
             scores[:, CAT, 20:40, 20:40] = 18
             water = 22 + SCENE_CLASSES.index("water")
@@ -279,7 +279,7 @@ def test_flowers_on_a_dress_are_the_dress() -> None:
         """A person with a spot deep inside that is taken for background."""
 
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.zeros(1, 21, 60, 100)
+            scores = torch.zeros(len(picture), 21, 60, 100)
             scores[:, 0] = 9
             scores[:, 15, 5:55, 20:80] = 18
             scores[:, 15, 27:33, 47:53] = 0
@@ -314,7 +314,7 @@ def test_other_classes_have_numbers_after_vocs_and_unions(picture: Tensor) -> No
 
     class BesideTheSea(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
-            scores = torch.full((1, 21, *picture.shape[2:]), -torch.inf)
+            scores = torch.full((len(picture), 21, *picture.shape[2:]), -torch.inf)
             scores[:, 1] = 20 * picture[:, 0]
             scores[:, 2] = 20 * picture[:, 1]
             scores[:, 3] = 10
