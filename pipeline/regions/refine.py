@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pictures.resize import enlarged_rows, fitted_size
+from pipeline.pictures.boxes import surroundings
+from pipeline.pictures.resize import enlarged_rows
 
 #: Probabilities above the second and below the first are certain for `colour_models`.
 UNCERTAIN = (0.15, 0.85)
@@ -18,6 +19,8 @@ UNCERTAIN = (0.15, 0.85)
 _COLOUR_MODEL_ROUNDS = 1
 # OpenCV fits five Gaussians each; fewer pixels would not tell them apart.
 _FEWEST_CERTAIN = 50
+# How far around undecided pixels colours count, as a share of the picture's long side.
+_SURROUNDINGS = 0.04
 #: Share of a side under which a cut must not shrink it: colours that both sides have tell nothing.
 _LEAST_KEPT = 0.25
 #: How many of its own widths an island in an object lies from what surrounds that, at least.
@@ -28,12 +31,13 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
     """Decide where a mask is uncertain by the colours of where it is certain.
 
     GrabCut (Rother, Kolmogorov and Blake 2004): mixtures of Gaussians for the colours inside and
-    outside, and a cut along the picture's edges, on the pixels between `UNCERTAIN`.
+    outside, and a cut along the picture's edges, on the pixels between `UNCERTAIN`. What lies far
+    from all of them has no say: its colours are those of other things.
 
     Args:
         picture: (1, 3, H, W) in [0, 1].
         probability: (1, 1, H, W) in [0, 1].
-        longest: larger pictures are cut at this long side in pixels.
+        longest: a larger picture is cut as if it had this long side in pixels.
 
     Returns:
         (1, 1, H, W) in [0, 1]: as given where it was certain, else 0 or 1 with an edge of about a
@@ -41,7 +45,23 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
         take nearly all of what is inside, or outside, away.
     """
     low, high = UNCERTAIN
-    size = fitted_size(picture.shape[2:], longest)
+    undecided = (probability > low) & (probability < high)
+    if not undecided.any():
+        return probability
+    longest_side = max(picture.shape[2:])
+    box = surroundings(undecided, round(_SURROUNDINGS * longest_side))
+    scale = min(1.0, longest / longest_side)
+    size = max(1, round(scale * box.height)), max(1, round(scale * box.width))
+    cut = _cut(box.cut(picture), box.cut(probability), size)
+    if cut is None:
+        return probability
+    decided = torch.where(box.cut(undecided), cut, box.cut(probability))
+    return box.put(decided, probability)
+
+
+def _cut(picture: Tensor, probability: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """`colour_models` of a whole picture, made at some size; None where it tells nothing."""
+    low, high = UNCERTAIN
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     inside = F.interpolate(probability, size, mode="bilinear")[0, 0].cpu().numpy()
     bgr = (small[0].flip(0) * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
@@ -50,7 +70,7 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
     trimap[inside < low] = cv2.GC_BGD
     certain = [(trimap == kind).sum() for kind in (cv2.GC_FGD, cv2.GC_BGD)]
     if min(certain) < _FEWEST_CERTAIN:
-        return probability
+        return None
     # The first clusters are drawn at random.
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -65,10 +85,9 @@ def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> T
     cut = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     had, kept = (inside >= 0.5).mean(), cut.mean()
     if kept < _LEAST_KEPT * had or 1 - kept < _LEAST_KEPT * (1 - had):
-        return probability
+        return None
     soft = torch.from_numpy(cv2.GaussianBlur(cut, (0, 0), 0.7))[None, None].to(probability)
-    soft = F.interpolate(soft, picture.shape[2:], mode="bilinear").clamp(0, 1)
-    return torch.where((probability > low) & (probability < high), soft, probability)
+    return F.interpolate(soft, picture.shape[2:], mode="bilinear").clamp(0, 1)
 
 
 def most_probable(probabilities: Tensor) -> Tensor:
@@ -290,8 +309,8 @@ def _box(values: Tensor, radius: int) -> Tensor:
         borderType=cv2.BORDER_CONSTANT,
     )
     planes = values[0].numpy()
-    inside = sums(np.ones_like(planes[0]))
+    share = 1 / sums(np.ones_like(planes[0]))
     means = np.empty_like(planes)
     for plane, mean in zip(planes, means, strict=True):
-        np.divide(sums(plane), inside, out=mean)
+        np.multiply(sums(plane), share, out=mean)
     return torch.from_numpy(means)[None]

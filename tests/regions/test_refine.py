@@ -106,6 +106,25 @@ def test_colours_decide_where_the_mask_is_uncertain() -> None:
     assert torch.equal(found[certain], given[certain])
 
 
+def test_colours_far_from_what_is_uncertain_have_no_say() -> None:
+    # A red sleeve on a person in orange, before blue; far away there is more of the same red.
+    picture, truth = red_on_blue()
+    picture[:, 1:2, 16:48, 32:70] += 0.5
+    given = torch.where(truth > 0, 0.95, 0.02)
+    given[..., 14:50, 18:32] = 0.6
+    other = torch.rand(1, 3, 64, 400, generator=torch.Generator().manual_seed(3)) * 0.2
+    other[:, 0] += 0.7
+    beside = torch.cat([picture, other], dim=3)
+    found = colour_models(beside, torch.cat([given, torch.full((1, 1, 64, 400), 0.02)], dim=3))
+    assert ((found[..., :90] > 0.5) == (truth > 0.5)).float().mean() > 0.99
+    assert float(found[..., 90:].max()) < 0.5
+
+
+def test_without_an_uncertain_pixel_nothing_changes() -> None:
+    picture, truth = red_on_blue()
+    assert torch.equal(colour_models(picture, truth), truth)
+
+
 def test_colours_are_not_asked_without_certain_pixels() -> None:
     picture, truth = red_on_blue()
     given = 0.3 + 0.4 * truth
