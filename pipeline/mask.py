@@ -16,7 +16,7 @@ from pipeline.regions.matte import class_outlines
 from pipeline.regions.prompted import prompt_masks, prompt_outlines
 from pipeline.regions.segment import Segmentation
 from pipeline.regions.snap import Finder, snapped_masks
-from pipeline.request import Request
+from pipeline.request import RegionChoice, Request
 
 
 class Masked(NamedTuple):
@@ -70,7 +70,8 @@ def mask(
     inputs = fitted(inputs, segmentation, styled, asked.regions, content, room)
     content = inputs.photograph.picture.to(content.device)
     things = {name: inputs.masks[name].to(content.device) for name in things}
-    classes, mixed = class_outlines(segmentation, content, matte, things)
+    named = _classes_named(styled, asked.regions, segmentation) if styled else None
+    classes, mixed = class_outlines(segmentation, content, matte, things, named)
     outlined, mixed = prompt_outlines(prompted, content, matte, mixed)
     drawn, hidden = {**inputs.masks, **outlined}, segmentation.hidden if segmentation else ()
     unions = segmentation.unions if segmentation else {}
@@ -79,3 +80,13 @@ def mask(
     )
     wanted = region_masks(styled, available, content, asked.regions, unions)
     return Masked(inputs, content, shown, wanted, mixed)
+
+
+def _classes_named(
+    styled: Sequence[str], choices: Mapping[str, RegionChoice], segmentation: Segmentation | None
+) -> set[str]:
+    """The classes that styles and own regions name, by themselves, an object, or a union."""
+    unions = {} if segmentation is None else segmentation.unions
+    sources = (choice.source for choice in choices.values())
+    named = {name.partition(".")[0] for name in [*styled, *sources] if isinstance(name, str)}
+    return {part for name in named for part in unions.get(name, (name,))}

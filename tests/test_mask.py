@@ -72,6 +72,35 @@ def test_mattes_tell_where_pixels_are_mixed(content: Tensor, found: Segmentation
     assert float((seen.wanted["cat"] - LEFT).abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize(
+    ("styled", "source", "mixed"),
+    [
+        (["cat"], None, {"cat"}),
+        (["cat.1"], None, {"cat"}),
+        (["own"], "dog", {"dog"}),
+        (["animals"], None, {"cat", "dog"}),
+        (["all"], None, set()),
+    ],
+)
+def test_only_what_is_painted_has_a_matte(
+    content: Tensor, styled: list[str], source: str | None, mixed: set[str]
+) -> None:
+    right = LEFT.flip(3)
+    found = Segmentation(
+        {"background": 1 - LEFT - right, "cat": LEFT, "dog": right},
+        unions={"animals": ("cat", "dog")},
+    )
+    # Both have soft edges in the picture.
+    seen = torch.nn.functional.avg_pool2d(content + 0.3 * right, 5, 1, 2, count_include_pad=False)
+    own = {} if source is None else {"own": RegionChoice(source)}
+    file = to_pil_image(seen[0])
+    inputs = Inputs(Photograph(seen, file.size, file), {}, None, None, {}, None)
+    asked = Request("photo", regions=own)
+    masked = mask(asked, inputs, seen, found, {}, styled, None, True)
+    soft = {name for name, one in masked.shown.items() if bool(((one > 0.05) & (one < 0.95)).any())}
+    assert soft - {"background", "animals", "own"} == mixed
+
+
 def test_masks_and_photograph_have_the_size_that_has_room(
     content: Tensor, found: Segmentation
 ) -> None:

@@ -41,7 +41,7 @@ _LUMA_LEVELS = np.linspace(0, 1, LEVELS)
 # Standard deviation, in levels, by which mean colours are smoothed along luma.
 _SMOOTHED = 6.0
 # Pixels that are looked at, evenly over a region.
-_MOST = 2**20
+_MOST = 2**16
 
 
 @dataclass(frozen=True)

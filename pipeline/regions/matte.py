@@ -6,7 +6,7 @@ either side, by the matting Laplacian (Levin, Lischinski and Weiss 2008, A Close
 Natural Image Matting).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.pictures.resize import enlarged_rows, fitted_size
 from pipeline.pictures.strips import strips
 from pipeline.regions.masks import class_masks
-from pipeline.regions.refine import Lines, guided_lines, inverse_of_symmetric
+from pipeline.regions.refine import Lines, guided_lines, inverse_of_symmetric, most_probable
 from pipeline.regions.segment import Segmentation
 
 Values = npt.NDArray[np.float64]
@@ -54,6 +54,7 @@ def class_outlines(
     picture: Tensor,
     matte: bool,
     found_before: Mapping[str, Tensor] = MappingProxyType({}),
+    wanted: Collection[str] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor | None]:
     """The classes' masks, mattes if wanted, and where a pixel may show several of them.
 
@@ -62,6 +63,7 @@ def class_outlines(
         picture: (1, 3, H, W) in [0, 1].
         matte: whether outlines are mattes (`class_mattes`) or plain (`masks.class_masks`).
         found_before: masks of other regions, (1, 1, H, W), whose outlines are like the classes'.
+        wanted: as `class_mattes`.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1]; and (1, 1, H, W), or None where masks are plain.
@@ -70,11 +72,13 @@ def class_outlines(
         return {}, None
     if not matte:
         return class_masks(segmentation, picture), None
-    found = class_mattes(segmentation, picture)
+    found = class_mattes(segmentation, picture, wanted)
     return found, mixed_pixels({**found, **found_before}, picture)
 
 
-def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tensor]:
+def class_mattes(
+    segmentation: Segmentation, picture: Tensor, wanted: Collection[str] | None = None
+) -> dict[str, Tensor]:
     """The classes' shares of every pixel, at the picture's size.
 
     Found at a long side of `_SOLVING_SIZE` pixels and, where the picture is larger, brought to its
@@ -83,6 +87,8 @@ def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tenso
     Args:
         segmentation: of the picture.
         picture: (1, 3, H, W) in [0, 1].
+        wanted: classes whose shares are asked for, as they are painted; None: all. The others are
+            told from these, and have a border without a band with each other.
 
     Returns:
         Name to (1, 1, H, W) in [0, 1]; they add up to 1, and are 0 or 1 outside of a band around
@@ -90,13 +96,42 @@ def class_mattes(segmentation: Segmentation, picture: Tensor) -> dict[str, Tenso
     """
     names = [*segmentation.probabilities]
     probabilities = torch.cat([*segmentation.probabilities.values()], dim=1)
+    own = [k for k, name in enumerate(names) if wanted is None or name in wanted]
+    others = [k for k in range(len(names)) if k not in own]
     size = fitted_size(picture.shape[2:], min(_SOLVING_SIZE, max(probabilities.shape[2:])))
     small, seen = (_at(size, values) for values in (picture, probabilities))
-    shares, band = shares_of(_channels_last(small), _channels_last(seen))
+    apart = seen[:, own]
+    if others:
+        # The most probable of them decides, as it does between all classes.
+        apart = torch.cat([apart, seen[:, others].amax(1, keepdim=True)], dim=1)
+    shares, band = shares_of(_channels_last(small), _channels_last(apart))
     found = torch.from_numpy(shares).permute(2, 0, 1)[None].to(picture)
     if size != tuple(picture.shape[2:]):
         found = _enlarged(found, band, small, picture)
-    return segmentation.with_unions({name: found[:, k : k + 1] for k, name in enumerate(names)})
+    if others:
+        found = torch.cat([found[:, :-1], _split(found[:, -1:], seen[:, others])], dim=1)
+    place = {number: k for k, number in enumerate([*own, *others])}
+    masks = {name: found[:, place[k], None] for k, name in enumerate(names)}
+    return segmentation.with_unions(masks)
+
+
+def _split(share: Tensor, probabilities: Tensor) -> Tensor:
+    """A share, (1, 1, H, W), for the most probable class at each pixel.
+
+    Args:
+        share: what the classes have together.
+        probabilities: (1, K, h, w) of a smaller picture, or of the same size.
+
+    Returns:
+        (1, K, H, W).
+    """
+    height, width = share.shape[2:]
+    classes = torch.arange(probabilities.shape[1], device=share.device)[None, :, None, None]
+    split = share.new_empty(1, probabilities.shape[1], height, width)
+    for rows in strips(height, width):
+        most = most_probable(enlarged_rows(probabilities, rows, height, width))
+        split[:, :, rows] = share[:, :, rows] * (most[:, None] == classes)
+    return split
 
 
 def _at(size: tuple[int, int], values: Tensor) -> Tensor:

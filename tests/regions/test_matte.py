@@ -129,6 +129,33 @@ def test_a_large_pictures_matte_is_brought_to_its_size(
     assert (found["cat"][0, 0].numpy()[far] == true[far]).all()
 
 
+@pytest.mark.parametrize("size", [SIZE, (120, 180)])
+def test_classes_that_are_not_painted_have_plain_borders_with_each_other(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matte, "_SOLVING_SIZE", 90)
+    true = (distance(size) / 4 + 0.5).clip(0, 1)
+    picture = torch.from_numpy(composite(true)).float().permute(2, 0, 1)[None]
+    inside = torch.from_numpy(distance() > 0).float()[None, None]
+    left = (torch.arange(90) < 45).float().expand(1, 1, *SIZE)
+    three = Segmentation(
+        {"background": (1 - inside) * left, "cat": inside, "sky": (1 - inside) * (1 - left)},
+        unions={"background": ("background", "sky")},
+    )
+    found = class_mattes(three, picture, {"cat"})
+    assert [*found] == ["background", "cat", "sky"]
+    # The cat is what it is before one background.
+    together = class_mattes(segmentation(inside), picture)
+    torch.testing.assert_close(found["cat"], together["cat"])
+    torch.testing.assert_close(found["background"], 1 - found["cat"])
+    sky, plain = found["sky"], (found["cat"] == 0)
+    assert {*sky[plain].unique().tolist()} == {0.0, 1.0}
+    assert float(sky[..., -1].min()) == 1
+    assert float(sky[..., 0].max()) == 0
+    # Asked for all of them, what two of them share is found as well.
+    assert not torch.equal(class_mattes(three, picture)["sky"], sky)
+
+
 def test_mixed_pixels_are_those_of_no_one_class() -> None:
     cat, like = torch.tensor([[[[0.0, 0.3, 1.0]]]]), torch.zeros(1, 3, 1, 3)
     found = mixed_pixels({"cat": cat, "background": 1 - cat}, like)
