@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pictures.boxes import surroundings
 from pipeline.pictures.resize import enlarged_rows
+
+Places = npt.NDArray[np.bool_]
 
 #: Probabilities above the second and below the first are certain for `colour_models`.
 UNCERTAIN = (0.15, 0.85)
@@ -23,6 +26,8 @@ _FEWEST_CERTAIN = 50
 _SURROUNDINGS = 0.04
 #: Share of a side under which a cut must not shrink it: colours that both sides have tell nothing.
 _LEAST_KEPT = 0.25
+# Mean probability of a hole's pixels above which it is none: a label on a cap before a white sky.
+_WHOLE = 0.4
 #: How many of its own widths an island in an object lies from what surrounds that, at least.
 _DEEP = 0.9
 
@@ -86,8 +91,20 @@ def _cut(picture: Tensor, probability: Tensor, size: tuple[int, int]) -> Tensor 
     had, kept = (inside >= 0.5).mean(), cut.mean()
     if kept < _LEAST_KEPT * had or 1 - kept < _LEAST_KEPT * (1 - had):
         return None
+    cut[_likely_holes(cut > 0, inside)] = 1
     soft = torch.from_numpy(cv2.GaussianBlur(cut, (0, 0), 0.7))[None, None].to(probability)
     return F.interpolate(soft, picture.shape[2:], mode="bilinear").clamp(0, 1)
+
+
+def _likely_holes(cut: Places, probability: npt.NDArray[np.float32]) -> Places:
+    """Holes of a cut that its colours have torn into what is more likely whole, (H, W)."""
+    count, parts = cv2.connectedComponents((~cut).astype(np.uint8), connectivity=4)
+    border = np.concatenate([parts[[0, -1]].ravel(), parts[:, [0, -1]].ravel()])
+    sizes = np.bincount(parts.ravel(), minlength=count)
+    likely = np.bincount(parts.ravel(), probability.ravel(), count) > _WHOLE * sizes
+    likely[[0, *border]] = False
+    holes: Places = likely[parts]
+    return holes
 
 
 def most_probable(probabilities: Tensor) -> Tensor:

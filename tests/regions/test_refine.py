@@ -120,6 +120,19 @@ def test_colours_far_from_what_is_uncertain_have_no_say() -> None:
     assert float(found[..., 90:].max()) < 0.5
 
 
+@pytest.mark.parametrize(("likely", "whole"), [(0.6, True), (0.3, False)])
+def test_a_hole_by_colour_in_what_is_likely_whole_is_none(likely: float, whole: bool) -> None:
+    # A blue label on a red cap, before blue.
+    picture, truth = red_on_blue()
+    given = torch.where(truth > 0, 0.95, 0.02)
+    label = ..., slice(26, 36), slice(40, 54)
+    picture[label] = picture[..., :10, :14]
+    given[..., 24:38, 38:56] = likely
+    found = colour_models(picture, given)
+    assert bool((found[label] > 0.5).all()) == whole
+    assert bool((found[label] < 0.5).all()) != whole
+
+
 def test_without_an_uncertain_pixel_nothing_changes() -> None:
     picture, truth = red_on_blue()
     assert torch.equal(colour_models(picture, truth), truth)
