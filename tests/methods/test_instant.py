@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -76,6 +77,30 @@ def test_a_picture_by_tiles_is_the_whole_one(painter: networks.LoadedPainter) ->
     assert float((difference > 1e-3).float().mean()) < 1e-3
     # torch 2.4 rounds differently, and more of them change (1.4e-5).
     assert float(difference.mean()) < (3e-5 if torch.__version__.startswith("2.4.") else 1e-5)
+
+
+def test_a_style_is_encoded_once(
+    painter: networks.LoadedPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    projected = networks.InstantPainter.projected
+
+    def counted(network: networks.InstantPainter, encoder: PyramidEncoder, picture: Tensor) -> Any:
+        seen.append(picture)
+        return projected(network, encoder, picture)
+
+    monkeypatch.setattr(networks.InstantPainter, "projected", counted)
+    mask = torch.ones(1, 1, 64, 96)
+    with torch.inference_mode():
+        first, second = (
+            one_pass(smooth(64, 96, n), [Wish(Style(smooth(64, 48, 20)), mask, mask)], painter)
+            for n in (11, 12)
+        )
+        again = one_pass(smooth(64, 96, 11), [Wish(Style(smooth(64, 48, 20)), mask, mask)], painter)
+        one_pass(smooth(64, 96, 11), [Wish(Style(smooth(64, 48, 21)), mask, mask)], painter)
+    assert [picture.shape[3] for picture in seen] == [96, 48, 96, 96, 96, 48]
+    assert torch.equal(again, first)
+    assert not torch.equal(second, first)
 
 
 def test_in_bfloat16_it_paints_much_the_same(painter: networks.LoadedPainter) -> None:
