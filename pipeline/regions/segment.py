@@ -15,10 +15,10 @@ from pipeline.networks.segmenters import Classes, LoadedSegmenter
 from pipeline.pictures.resize import enlarged_rows, fitted_size, resize
 from pipeline.pictures.strips import strips
 from pipeline.regions.closer import look_closer
+from pipeline.regions.colour_cut import colour_models
 from pipeline.regions.names import BACKGROUND, CLASSES
 from pipeline.regions.refine import (
     Lines,
-    colour_models,
     guided_filter,
     guided_lines,
     most_probable,
@@ -61,7 +61,7 @@ class Refinement:
             scaled with the picture (`refine.guided_filter`).
         eps: how much contrast counts as an edge.
         by_colour: classes whose uncertain parts go where their colours fit
-            (`refine.colour_models`). It helps people; what has the colours of its surroundings,
+            (`colour_cut.colour_models`). It helps people; what has the colours of its surroundings,
             like the chrome and tyres of vehicles, loses parts to them.
     """
 
