@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,6 +48,9 @@ _DECIDED = 4
 #: Width of a ring of plain background between an object and a scene (`without_rings`), as a share
 #: of the picture's long side.
 _WIDEST_RING = 0.04
+
+#: How far a part of an object may be from it, twice, as a share of the picture's long side.
+_NEAR = 0.03
 
 #: Share of an object's pixels at which one of its look-alike classes gets all of them.
 _MAJORITY = 0.7
@@ -371,20 +375,33 @@ def _unite_lookalikes(probabilities: Tensor, names: Sequence[str]) -> Tensor:
 
 
 def _without_specks(probabilities: Tensor, min_part: float) -> Tensor:
-    """Give connected parts under ``min_part`` of the picture to the next probable class."""
+    """Give parts under ``min_part`` of the picture to the next probable class.
+
+    Parts are connected, or near each other: a hand beyond a sleeve that was not found is no speck.
+    """
     labels = most_probable(probabilities)[0].cpu().numpy()
     allowed = np.ones((probabilities.shape[1], *labels.shape), dtype=np.float32)
     for number in range(len(allowed)):
-        count, parts, statistics, _ = cv2.connectedComponentsWithStats(
-            (labels == number).astype(np.uint8), connectivity=4
-        )
-        areas = statistics[:, cv2.CC_STAT_AREA]
-        small = [part for part in range(1, count) if areas[part] < min_part * labels.size]
-        allowed[number][np.isin(parts, small)] = 0
+        own = labels == number
+        areas, parts = _parts(own, _NEAR * max(own.shape) if number else 0)
+        small = np.flatnonzero(areas < min_part * labels.size)
+        allowed[number][np.isin(parts, small) & own] = 0
     # Where nothing else is probable at all the part stays what it is.
     remaining = probabilities * torch.from_numpy(allowed).to(probabilities)[None]
     enough = remaining.sum(1, keepdim=True) > 0.01
     return _normalise(torch.where(enough, remaining, probabilities))
+
+
+def _parts(
+    inside: npt.NDArray[np.bool_], reach: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Pixels of each part, and (H, W) its number; each reaches so many pixels to the next one."""
+    around = inside.astype(np.uint8)
+    if reach and inside.any():
+        away = cv2.distanceTransform(1 - around, cv2.DIST_L2, cv2.DIST_MASK_3)
+        around = (np.asarray(away) <= reach).astype(np.uint8)
+    _, parts = cv2.connectedComponents(around, connectivity=4)
+    return np.bincount(parts[inside], minlength=int(parts.max()) + 1), np.asarray(parts)
 
 
 def _normalise(probabilities: Tensor) -> Tensor:

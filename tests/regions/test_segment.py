@@ -106,6 +106,23 @@ def test_specks_and_holes_go_to_the_next_probable_class() -> None:
     assert raw[3, 50] == CAT
 
 
+def test_a_small_part_beside_its_object_is_no_speck() -> None:
+    class HandBeyondASleeve(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            scores = torch.zeros(len(picture), 21, 60, 100)
+            scores[:, 0] = 2
+            scores[:, CAT, 20:50, 10:40] = 4
+            scores[:, CAT, 22:24, 44:46] = 4
+            scores[:, CAT, 22:24, 80:82] = 4
+            return scores
+
+    seen = torch.zeros(1, 3, 60, 100)
+    found = segment(seen, HandBeyondASleeve(), [100], mirror=False, min_part=0.002)
+    assert (found.labels[22:24, 44:46] == CAT).all()
+    assert (found.labels[22:24, 80:82] == 0).all()
+    assert (found.labels[22:24, 41:43] == 0).all()
+
+
 def test_a_cat_with_the_forehead_of_a_dog_is_a_cat() -> None:
     class TwoAnimals(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
