@@ -28,7 +28,7 @@ _LEAST_KEPT = 0.25
 _WHOLE = 0.4
 # Sides of the blocks that are cut one by one, and what each sees around it, in pixels. What counts
 # as an edge is a matter of the contrasts nearby, and small cuts take less time than a large one.
-_BLOCK, _AROUND = 128, 32
+_BLOCK, _AROUND = 128, 24
 
 
 def colour_models(picture: Tensor, probability: Tensor, longest: int = 512) -> Tensor:
