@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.regions import colour_cut
 from pipeline.regions.colour_cut import colour_models
 
 
@@ -89,17 +88,3 @@ def test_the_cut_of_a_large_picture_is_made_on_a_small_one() -> None:
     large = colour_models(picture, given, longest=45)
     assert large.shape == given.shape
     assert ((large > 0.5) == (truth > 0.5)).float().mean() > 0.97
-
-
-def test_blocks_cut_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture, truth = red_on_blue()
-    given = 0.1 + 0.8 * truth
-    given[..., 14:50, 18:72] = 0.5
-    given[..., 26:38, 35:55] = 0.95
-    whole = colour_models(picture, given)
-    monkeypatch.setattr(colour_cut, "_BLOCK", 20)
-    monkeypatch.setattr(colour_cut, "_AROUND", 8)
-    blocks = colour_models(picture, given)
-    for found in (whole, blocks):
-        assert ((found > 0.5) == (truth > 0.5)).float().mean() > 0.99
-    assert torch.equal(colour_models(picture, given), blocks)
