@@ -18,7 +18,7 @@ _ROUNDS = 1
 # OpenCV fits five Gaussians each; fewer pixels would not tell them apart.
 _FEWEST_CERTAIN = 50
 # How far around undecided pixels colours count, as a share of the picture's long side.
-_SURROUNDINGS = 0.04
+_SURROUNDINGS = 0.08
 #: Share of a side under which a cut must not shrink it: colours that both sides have tell nothing.
 _LEAST_KEPT = 0.25
 # Mean probability of a hole's pixels above which it is none: a label on a cap before a white sky.
