@@ -6,7 +6,6 @@ pass of a call from Python, from a photograph that has not been seen to its pict
 
 import itertools
 import statistics
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,10 +44,7 @@ def _whole(bench: Bench, size: int) -> Comparison:
     photograph = tensor_to_array(benches.content_picture(size, bench.where))
     calls, stages = itertools.count(), dict[str, list[float]]()
 
-    def sample() -> float:
-        # Another photograph to all that remembers what it has seen.
-        photograph[0, 0, 0] = next(calls) % 256
-        begin = time.perf_counter()
+    def call() -> None:
         found = stylize(
             photograph.copy(),
             {"person": "scream.jpg"},
@@ -56,10 +52,13 @@ def _whole(bench: Bench, size: int) -> Comparison:
             size=size,
             device=str(bench.where),
         )
-        end = time.perf_counter()
         for stage, spent in found.summary["seconds"].items():
             stages.setdefault(stage, []).append(spent)
-        return end - begin
+
+    def sample() -> float:
+        # Another photograph to all that remembers what it has seen.
+        photograph[0, 0, 0] = next(calls) % 256
+        return timing.seconds(call, bench.where)
 
     samples = timing.alternate({WHOLE: sample}, bench.repeats)
     target = Target("measured", "at most", _BOUND_OF_ALL) if size == 512 else None

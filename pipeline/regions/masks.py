@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.regions.names import ALL, REST
+from pipeline.regions.refine import most_probable
 from pipeline.regions.segment import Segmentation
 from pipeline.request import RegionChoice
 
@@ -47,7 +48,7 @@ def _sharpened(probabilities: Tensor) -> Tensor:
     step = step * step * (3 - 2 * step)
     total = step.sum(1, keepdim=True)
     # Where no class reaches 0.35 the most probable one has the pixel.
-    best = probabilities.argmax(1, keepdim=True)
+    best = most_probable(probabilities)[:, None]
     winner = torch.zeros_like(probabilities).scatter_(1, best, 1.0)
     sharp = torch.where(total > 1e-6, step / total.clamp_min(1e-6), winner)
     return sharp.where(sharp >= _NOTHING, 0)

@@ -24,7 +24,7 @@ from pipeline.pictures.resize import fitted_size
 from pipeline.regions.custom import shape_mask
 from pipeline.regions.masks import object_masks
 from pipeline.regions.matte import class_outlines
-from pipeline.regions.refine import guided_lines
+from pipeline.regions.refine import guided_lines, most_probable
 from pipeline.regions.segment import Segmentation
 from pipeline.request import Point, RegionChoice, Seeds
 
@@ -223,7 +223,7 @@ def _class_parts(
     """
     names = [*segmentation.probabilities]
     stacked = torch.cat([*segmentation.probabilities.values()], dim=1)
-    best = stacked.argmax(1, keepdim=True)
+    best = most_probable(stacked)[:, None]
     parts: list[_Part] = []
     for number, name in enumerate(names):
         if name == "background" or not bool((best == number).any()):
