@@ -357,6 +357,8 @@ def engine(
         dict.fromkeys(encoder.neighbour_layers, 1 / max(1, len(encoder.neighbour_layers))),
         loss.neighbour_weight,
         loss.neighbour_content,
+        # Without its style's tones a region's colours are the photograph's.
+        loss.color_layout_weight if loss.tones > 0 else 0.0,
     )
     descent = Descent(
         cast(Any, optimizer.name),

@@ -266,3 +266,19 @@ def test_style_pictures_are_smaller_than_regions_but_where_they_fill_them(
     words: list[str], share: float
 ) -> None:
     assert build.style_share(compose_settings(words)) == share
+
+
+@pytest.mark.parametrize(
+    ("overrides", "weight"),
+    [
+        ([], 4),
+        (["loss.color_layout_weight=5"], 5),
+        # Without tones a region's colours are the photograph's, and are no goal.
+        (["loss.tones=0"], 0),
+        (["loss=gatys"], 0),
+    ],
+)
+def test_colors_stay_where_tones_have_put_them(overrides: list[str], weight: float) -> None:
+    chosen = compose_settings([*TINY, *overrides])
+    encoder = build.load_encoder(chosen, torch.device("cpu"), Path.cwd())
+    assert build.engine(chosen, encoder).objective.color_layout_weight == weight

@@ -249,8 +249,8 @@ def fixed_loss(bench: Bench, overrides: Sequence[str], scene: Scene) -> textbook
     Returns:
         (1, 3, H, W) in [0, 1] to a scalar: what the engine calls the total of such a picture.
     """
-    chosen, encoder, _ = benches.engine(bench, overrides)
-    weights = chosen.loss
+    _, encoder, engine = benches.engine(bench, overrides)
+    goal = engine.objective
     style_layers = [layer for name in encoder.style_layers for layer in encoder.module.layers(name)]
     content_layers = [Layer(name) for name in encoder.content_layers]
     wanted = [*style_layers, *content_layers]
@@ -272,10 +272,11 @@ def fixed_loss(bench: Bench, overrides: Sequence[str], scene: Scene) -> textbook
             if layer in features and layer in grams
         ]
         return (
-            weights.content_weight * torch.stack(layers).mean()
-            + weights.style_weight * torch.stack(styles).mean()
-            + weights.layout_weight * losses.layout_loss(picture, scene.content)
-            + weights.tv_weight * losses.total_variation(picture, frame)
+            goal.content_weight * torch.stack(layers).mean()
+            + goal.style_weight * torch.stack(styles).mean()
+            + goal.layout_weight * losses.layout_loss(picture, scene.content)
+            + goal.color_layout_weight * losses.color_layout_loss(picture, scene.content)
+            + goal.tv_weight * losses.total_variation(picture, frame)
         )
 
     return loss

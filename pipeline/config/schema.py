@@ -152,11 +152,12 @@ class LossSettings:
     style: StyleLoss = StyleLoss.gram_neighbours
     content_weight: float = field(default=3.0, metadata=within(0, 1e12))
     style_weight: float = field(default=120.0, metadata=within(0, 1e12))
-    neighbour_weight: float = field(default=20.0, metadata=within(0, 1e12))
+    neighbour_weight: float = field(default=80.0, metadata=within(0, 1e12))
     neighbour_content: float = field(default=0.5, metadata=within(0, 1))
     tones: float = field(default=0.7, metadata=within(0, 1))
     chroma_smoothing: float = field(default=1.2, metadata=within(0, 20))
     layout_weight: float = field(default=8.0, metadata=within(0, 1e12))
+    color_layout_weight: float = field(default=4.0, metadata=within(0, 1e12))
     tv_weight: float = field(default=10.0, metadata=within(0, 1e12))
     layer_weights: list[float] | None = field(default=None, metadata=within(0, 1e12))
 

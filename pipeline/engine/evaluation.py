@@ -16,7 +16,6 @@ from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Objective, Sums, Target, content_terms, style_terms
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer, PyramidEncoder
-from pipeline.pictures.color import luminance
 
 #: Weight of the mean squared excess of pixels over [0, 1], in units of the loss at the start.
 RANGE_WEIGHT = 5.0
@@ -311,13 +310,14 @@ def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = 
 
 
 def layouts_of(comparison: Comparison) -> list[list[losses.Layout]]:
-    """What the layout loss compares each picture's regions with; empty where it has no weight."""
-    if comparison.objective.layout_weight == 0:
+    """What the layout losses compare each picture's regions with; empty where none has weight."""
+    goal = comparison.objective
+    if goal.layout_weight == goal.color_layout_weight == 0:
         return []
     return [
-        [losses.Layout(luma, target.mask) for target in found]
-        for luma, found in zip(
-            torch.split(luminance(comparison.content), 1), comparison.targets, strict=True
+        [losses.Layout(content, target.mask) for target in found]
+        for content, found in zip(
+            torch.split(comparison.content, 1), comparison.targets, strict=True
         )
     ]
 
@@ -327,17 +327,38 @@ def pixel_terms(
 ) -> Tensor:
     """(B, 3), what content, style and variation have of terms that need no features."""
     goal, none = comparison.objective, shown.new_zeros(len(shown))
-    layout = layout_terms(layouts, luminance(shown)) if layouts else none
+    layout = none
+    if layouts:
+        cells = [
+            [wanted.cells(picture) for wanted in found]
+            for found, picture in zip(layouts, torch.split(shown, 1), strict=True)
+        ]
+        layout = layout_terms(goal, layouts, cells)
     variation = losses.total_variation(shown, comparison.mask)
-    return torch.stack([goal.layout_weight * layout, none, goal.tv_weight * variation], dim=1)
+    return torch.stack([layout, none, goal.tv_weight * variation], dim=1)
 
 
-def layout_terms(layouts: Sequence[Sequence[losses.Layout]], luma: Tensor) -> Tensor:
-    """(B,), the layout losses of (B, 1, H, W)."""
+def layout_terms(
+    objective: Objective,
+    layouts: Sequence[Sequence[losses.Layout]],
+    cells: Sequence[Sequence[Tensor]],
+) -> Tensor:
+    """(B,), the weighted layout losses.
+
+    Args:
+        objective: their weights.
+        layouts: of each picture's regions.
+        cells: of the same, (3, h, w) each (`losses.Layout.cells`).
+    """
+
+    def term(wanted: losses.Layout, found: Tensor) -> Tensor:
+        light, colors = wanted.losses(found)
+        return objective.layout_weight * light + objective.color_layout_weight * colors
+
     return torch.stack(
         [
-            torch.stack([wanted.loss(picture) for wanted in found]).sum()
-            for found, picture in zip(layouts, torch.split(luma, 1), strict=True)
+            torch.stack([term(*pair) for pair in zip(*regions, strict=True)]).sum()
+            for regions in zip(layouts, cells, strict=True)
         ]
     )
 

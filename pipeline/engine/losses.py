@@ -12,9 +12,9 @@ from torch import Tensor
 from pipeline.networks.pyramid import Layer
 from pipeline.pictures.color import luminance
 
-#: Cells along the longer side on which `layout_loss` compares light and dark.
+#: Cells along the longer side on which light, dark and colours are compared (`Layout`).
 _LAYOUT_CELLS = 48
-# Squared variance of luma under which a content has no light and dark to lay out.
+# Squared variance under which a content has no light and dark, or no colours, to lay out.
 _LEAST_LAYOUT = 1e-8
 
 
@@ -175,44 +175,76 @@ def layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) ->
     Returns:
         A scalar in [0, 2]; near 1, without a gradient, for a content of one colour.
     """
-    return Layout(luminance(content), mask).loss(luminance(picture))
+    layout = Layout(content, mask)
+    return layout.losses(layout.cells(picture))[0]
+
+
+def color_layout_loss(picture: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:
+    """How little a picture's colours lie where the content's do.
+
+    As `layout_loss`, of both differences of colour, red and blue less luma, together: 0 if all
+    that is warmer than the rest in the content is so in the picture, however saturated. A content
+    in its style's tones has the style's colours by light and dark; a Gram loss alone spreads them
+    in blotches over shirts and walls, and over teeth.
+
+    Args:
+        picture, content, mask: as `layout_loss`.
+
+    Returns:
+        A scalar in [0, 2]; near 1, without a gradient, for a grey content.
+    """
+    layout = Layout(content, mask)
+    return layout.losses(layout.cells(picture))[1]
 
 
 class Layout:
-    """Where light and dark lie in a region of a content: what `layout_loss` compares with.
+    """Where light, dark and colours lie in a region of a content: what the layout losses compare.
 
     Args:
-        content: (1, 1, H, W), its luma.
+        content: (1, 3, H, W) in [0, 1].
         mask: (1, 1, H, W), weighs the pixels; None: all alike.
     """
 
     def __init__(self, content: Tensor, mask: Tensor | None = None) -> None:
-        self._mask = torch.ones_like(content) if mask is None else mask
+        self._mask = torch.ones_like(content[:, :1]) if mask is None else mask
         height, width = content.shape[2:]
         scale = min(1.0, _LAYOUT_CELLS / max(height, width))
         # (cells, pixels), one for rows and one for columns.
         self._rows = _triangles(height, max(1, round(height * scale))).to(content)
         self._columns = _triangles(width, max(1, round(width * scale))).to(content)
-        area = self._coarse(self._mask)
+        area = self._rows @ self._mask[0] @ self._columns.T
         self._area = area.clamp_min(1e-6)
         self._weights = area / area.sum().clamp_min(1e-6)
-        self._centred = self._centre(content)
-        self._variance = (self._centred.square() * self._weights).sum()
+        self._centred = self._centre(self.cells(content))
 
-    def _coarse(self, values: Tensor) -> Tensor:
-        return self._rows @ values[0, 0] @ self._columns.T
+    def cells(self, picture: Tensor, rows: slice = slice(None)) -> Tensor:
+        """What a picture, or a band of its rows, adds to the cells: (3, h, w).
 
-    def _centre(self, luma: Tensor) -> Tensor:
+        Args:
+            picture: (1, 3, H', W) in [0, 1].
+            rows: its place in the whole picture.
+        """
+        return self._rows[:, rows] @ (picture * self._mask[:, :, rows])[0] @ self._columns.T
+
+    def losses(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """`layout_loss` and `color_layout_loss` of a picture with these cells in all."""
+        ours = self._centre(cells)
+        light, colors = slice(0, 1), slice(1, 3)
+        return self._apart(ours, light), self._apart(ours, colors)
+
+    def _centre(self, cells: Tensor) -> Tensor:
+        """(3, h, w), luma, and red and blue less it, from their means over the region."""
         # Averages of what lies in the region; its surroundings do not shine in.
-        inside = self._coarse(luma * self._mask) / self._area
-        return inside - (inside * self._weights).sum()
+        inside = cells / self._area
+        luma = luminance(inside[None])[0]
+        planes = torch.cat([luma, inside[0:1] - luma, inside[2:3] - luma])
+        return planes - (planes * self._weights).sum((1, 2), keepdim=True)
 
-    def loss(self, luma: Tensor) -> Tensor:
-        """`layout_loss` of a picture with this luma, (1, 1, H, W)."""
-        ours = self._centre(luma)
-        covariance = (ours * self._centred * self._weights).sum()
-        variance = (ours.square() * self._weights).sum()
-        return 1 - covariance / (variance * self._variance + _LEAST_LAYOUT).sqrt()
+    def _apart(self, ours: Tensor, planes: slice) -> Tensor:
+        picture, content = ours[planes], self._centred[planes]
+        covariance = (picture * content * self._weights).sum()
+        variances = [(values.square() * self._weights).sum() for values in (picture, content)]
+        return 1 - covariance / (variances[0] * variances[1] + _LEAST_LAYOUT).sqrt()
 
 
 def _triangles(pixels: int, cells: int) -> Tensor:

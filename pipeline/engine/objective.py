@@ -78,16 +78,17 @@ class Guide:
 class Objective:
     """Which losses, with which weights.
 
-    ``total = content_weight * content + layout_weight * layout + style_weight * sum_l w_l E_l``
-    summed over the regions, and ``tv_weight * variation`` (Gatys et al. 2016, eq. 5 and 7: alpha,
-    beta, w_l; layout and variation are not in the paper).
+    ``total = content_weight * content + layout_weight * layout + color_layout_weight * colors +
+    style_weight * sum_l w_l E_l`` summed over the regions, and ``tv_weight * variation`` (Gatys et
+    al. 2016, eq. 5 and 7: alpha, beta, w_l; layout, colors and variation are not in the paper).
 
     Attributes:
         kind: ``gatys`` for the paper's formulas; ``balanced`` divides each term by its target's
             energy, so that the same weights serve every photograph, style, layer and encoder.
         style_layers: layer's name to weight w_l, which the levels of a pyramid share.
         content_layers: names of the content loss's layers, read at full size, equally weighted.
-        layout_weight: of `losses.layout_loss`, which counts as content.
+        layout_weight, color_layout_weight: of `losses.layout_loss` and `losses.color_layout_loss`,
+            which count as content.
         style: what E_l compares: ``gram`` matrices as in the paper; ``wasserstein``, means and
             covariances (`pipeline.engine.wasserstein`); ``neighbours``, each unit with its nearest
             of the style (`pipeline.engine.neighbours`), weighed by ``neighbour_weight``;
@@ -113,6 +114,7 @@ class Objective:
     neighbour_layers: Mapping[Layer, float] = field(default_factory=dict)
     neighbour_weight: float = 0.0
     neighbour_content: float = 0.0
+    color_layout_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind == "gatys" and self.style != "gram":

@@ -34,7 +34,6 @@ from pipeline.engine.tiles import Tiling
 from pipeline.networks.encoder import Encoder
 from pipeline.networks.pyramid import Layer
 from pipeline.pictures.boxes import Box
-from pipeline.pictures.color import LUMA, luminance
 from pipeline.runtime.distributed import ALONE, Team
 
 #: Rows of a picture whose variation is taken at once.
@@ -380,27 +379,30 @@ def _pixel_terms_by_bands(
     """
     goal, none = comparison.objective, painted.new_zeros(1)
     layout, variation = none, none
-    if layouts:
-        luma = torch.empty_like(comparison.mask)
-        for box in _bands(painted):
-            box.cut(luma)[:] = luminance(_part_shown(comparison, painted, box))
-        luma.requires_grad_()
+    # A batch of one picture; none where layouts have no weight.
+    wanted = layouts[0] if layouts else []
+    pulls: tuple[Tensor, ...] = ()
+    if wanted:
+        bands = [
+            _cells(wanted, _part_shown(comparison, painted, box), box) for box in _bands(painted)
+        ]
+        cells = [torch.stack(found).sum(0).requires_grad_() for found in zip(*bands, strict=True)]
         with torch.enable_grad():
-            layout = layout_terms(layouts, luma)
-            (found,) = torch.autograd.grad(goal.layout_weight * layout.sum(), luma)
-        for channel, weight in enumerate(LUMA):
-            gradient[:, channel : channel + 1].add_(found, alpha=weight)
+            layout = layout_terms(goal, layouts, [cells])
+            pulls = torch.autograd.grad(layout.sum(), cells)
     weights = losses.variation_weights(comparison.mask)
     for box in _bands(painted):
         part = _part_shown(comparison, painted, box).requires_grad_()
         with torch.enable_grad():
             sums = losses.variation_sums(part, box.cut(comparison.mask), _BAND)
             share = (sums / weights).sum(0)
-            (found,) = torch.autograd.grad(goal.tv_weight * share.sum(), part)
-        box.cut(gradient).add_(found)
+            total = goal.tv_weight * share.sum()
+            for found, pull in zip(_cells(wanted, part, box), pulls, strict=True):
+                total = total + (found * pull).sum()
+            (slope,) = torch.autograd.grad(total, part)
+        box.cut(gradient).add_(slope)
         variation = variation + share.detach()
-    layout = goal.layout_weight * layout.detach()
-    return torch.stack([layout, none, goal.tv_weight * variation], dim=1)
+    return torch.stack([layout.detach(), none, goal.tv_weight * variation], dim=1)
 
 
 def _content_pictures(comparison: Comparison, wanted: LayerMasks) -> dict[int, Tensor]:
@@ -415,6 +417,13 @@ def _bands(picture: Tensor) -> list[Box]:
     """Bands of `_BAND` rows, each with the first row of the next one."""
     height, width = picture.shape[2:]
     return [Box(top, 0, min(height, top + _BAND + 1), width) for top in range(0, height, _BAND)]
+
+
+def _cells(layouts: Sequence[losses.Layout], part: Tensor, band: Box) -> list[Tensor]:
+    """What a band of a picture adds to the layouts' cells, without the next one's first row."""
+    bottom = min(band.bottom, band.top + _BAND)
+    own, rows = part[:, :, : bottom - band.top], slice(band.top, bottom)
+    return [layout.cells(own, rows) for layout in layouts]
 
 
 def _cut(picture: Tensor, box: Box) -> Tensor:

@@ -75,6 +75,7 @@ def comparison(
         dict.fromkeys(deep, 1 / len(deep)),
         20.0,
         0.25,
+        3.0,
     )
     weights = {layer: 1.0 for name in layers for layer in encoder.layers(name)}
     maker = TargetMaker(encoder, goal, weights, tiling=tiling)
@@ -152,6 +153,7 @@ def test_the_gradient_is_that_of_the_losses_as_written() -> None:
     features, wanted = encoder(painted, read), encoder(picture, read)
     kept, half = encoder(content, read), torch.nn.functional.avg_pool2d(guide.mask, 2)
     expected = losses.layout_loss(painted, content, guide.mask) * 4
+    expected = expected + losses.color_layout_loss(painted, content, guide.mask) * 3
     expected = expected + 10 * losses.total_variation(painted, torch.ones_like(guide.mask))
     for layer, mask in zip(read, (guide.mask, half), strict=True):
         gram = losses.gram_matrix(features[layer], mask)

@@ -112,6 +112,55 @@ def test_layout_of_a_flat_content_pulls_nowhere() -> None:
     assert picture.grad.abs().max() < 1e-3
 
 
+def warm_halves(left: float, right: float) -> torch.Tensor:
+    """Of one luma, with so much more red on either side: 0.299 r + 0.587 g + 0.114 b."""
+    picture = torch.full((1, 3, 48, 96), 0.5)
+    amount = halves(left, right)[:, 0]
+    picture[:, 0] += amount
+    picture[:, 1] -= amount * 0.299 / 0.587
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "loss"),
+    [
+        (warm_halves(0.0, 0.2), 0),  # itself
+        (warm_halves(0.1, 0.15), 0),  # less of a difference, warmer on the whole
+        (warm_halves(0.0, 0.2) * 0.5, 0),  # darker
+        (warm_halves(0.2, 0.0), 2),  # warm where the content is cold
+        (halves(0.2, 0.8), 1),  # no colours, whatever the light
+    ],
+)
+def test_color_layout_by_hand(picture: torch.Tensor, loss: float) -> None:
+    found = losses.color_layout_loss(picture, warm_halves(0.0, 0.2))
+    assert found.item() == pytest.approx(loss, abs=0.01)
+
+
+def test_color_layout_knows_which_color() -> None:
+    # Blue instead of red: of (r - y, b - y) the content has (1, 0) t, the picture (0, 1) t, both
+    # centred, so that their product is 0.
+    content = warm_halves(0.0, 0.2)
+    picture = torch.full((1, 3, 48, 96), 0.5)
+    picture[:, 2, :, 48:] += 0.2
+    picture[:, 1, :, 48:] -= 0.2 * 0.114 / 0.587
+    assert losses.color_layout_loss(picture, content).item() == pytest.approx(1, abs=0.01)
+
+
+def test_color_layout_does_not_see_what_lies_outside() -> None:
+    content, picture = warm_halves(0.0, 0.2), warm_halves(0.0, 0.2)
+    mask = torch.zeros(1, 1, 48, 96)
+    mask[..., 24:72] = 1
+    picture[..., :20] = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+    assert losses.color_layout_loss(picture, content, mask).item() == pytest.approx(0, abs=0.01)
+
+
+def test_color_layout_of_a_grey_content_pulls_nowhere() -> None:
+    picture = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    losses.color_layout_loss(picture, torch.rand(1, 1, 20, 30).expand(-1, 3, -1, -1)).backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().max() < 1e-3
+
+
 def test_layout_has_no_grid() -> None:
     # Disjoint cells would give gradients that are constant inside and jump between them.
     picture = torch.full((1, 3, 96, 192), 0.5)
