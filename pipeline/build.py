@@ -359,6 +359,8 @@ def engine(
         loss.neighbour_content,
         # Without its style's tones a region's colours are the photograph's.
         loss.color_layout_weight if loss.tones > 0 else 0.0,
+        loss.neighbour_patch,
+        loss.neighbour_balance,
     )
     descent = Descent(
         cast(Any, optimizer.name),

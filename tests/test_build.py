@@ -271,7 +271,7 @@ def test_style_pictures_are_smaller_than_regions_but_where_they_fill_them(
 @pytest.mark.parametrize(
     ("overrides", "weight"),
     [
-        ([], 4),
+        ([], 8),
         (["loss.color_layout_weight=5"], 5),
         # Without tones a region's colours are the photograph's, and are no goal.
         (["loss.tones=0"], 0),
@@ -282,3 +282,19 @@ def test_colors_stay_where_tones_have_put_them(overrides: list[str], weight: flo
     chosen = compose_settings([*TINY, *overrides])
     encoder = build.load_encoder(chosen, torch.device("cpu"), Path.cwd())
     assert build.engine(chosen, encoder).objective.color_layout_weight == weight
+
+
+def test_searches_are_as_the_settings_say() -> None:
+    words = [
+        "loss.neighbour_patch=5",
+        "loss.neighbour_balance=0.25",
+        "loss.neighbour_content=0.125",
+    ]
+    chosen = compose_settings([*TINY, *words])
+    encoder = build.load_encoder(chosen, torch.device("cpu"), Path.cwd())
+    goal = build.engine(chosen, encoder).objective
+    assert (goal.neighbour_patch, goal.neighbour_balance, goal.neighbour_content) == (
+        5,
+        0.25,
+        0.125,
+    )

@@ -60,7 +60,6 @@ TESTED_ELSEWHERE = {
     "pipeline.command.messages": "tests/command/test_main.py",
     "pipeline.command.task": "tests/command/test_main.py",
     "pipeline.config.compose": "tests/command/test_main.py",
-    "pipeline.engine.features": "tests/engine/test_evaluation.py",
     "pipeline.engine.job": "tests/engine/test_engine.py",
     "pipeline.engine.targets": "tests/engine/test_engine.py",
     "pipeline.engine.tiled": "tests/engine/test_engine.py",

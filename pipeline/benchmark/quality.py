@@ -22,7 +22,7 @@ from pipeline.networks.pyramid import Layer
 # Real weights; random ones would say nothing of how near pictures are.
 _PLAIN = ("encoder=compact", "method=global")
 # Neighbours are looked up anew on the way, so that theirs is no one function of the picture.
-_FIXED = (*_PLAIN, "loss.style=gram")
+_FIXED = (*_PLAIN, "loss.style=gram", "loss.style_weight=120")
 
 
 def closeness(bench: Bench) -> list[Comparison]:

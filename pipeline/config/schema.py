@@ -151,13 +151,15 @@ class LossSettings:
     name: LossName = LossName.balanced
     style: StyleLoss = StyleLoss.gram_neighbours
     content_weight: float = field(default=3.0, metadata=within(0, 1e12))
-    style_weight: float = field(default=120.0, metadata=within(0, 1e12))
+    style_weight: float = field(default=40.0, metadata=within(0, 1e12))
     neighbour_weight: float = field(default=80.0, metadata=within(0, 1e12))
-    neighbour_content: float = field(default=0.5, metadata=within(0, 1))
+    neighbour_content: float = field(default=0.6, metadata=within(0, 1))
+    neighbour_patch: int = field(default=3, metadata=within(1, 7))
+    neighbour_balance: float = field(default=0.9, metadata=within(0, 1))
     tones: float = field(default=0.7, metadata=within(0, 1))
     chroma_smoothing: float = field(default=1.2, metadata=within(0, 20))
     layout_weight: float = field(default=8.0, metadata=within(0, 1e12))
-    color_layout_weight: float = field(default=4.0, metadata=within(0, 1e12))
+    color_layout_weight: float = field(default=8.0, metadata=within(0, 1e12))
     tv_weight: float = field(default=10.0, metadata=within(0, 1e12))
     layer_weights: list[float] | None = field(default=None, metadata=within(0, 1e12))
 
@@ -306,6 +308,11 @@ def _problems_between(settings: Settings) -> Iterator[str]:
     weights = settings.loss.layer_weights
     if weights is not None and not sum(weights) > 0:
         yield "loss.layer_weights are all 0; give one of them a weight"
+    if settings.loss.neighbour_patch % 2 == 0:
+        yield (
+            f"loss.neighbour_patch={settings.loss.neighbour_patch} has no unit in the middle; "
+            "take an odd number"
+        )
     if settings.loss.name == LossName.gatys and settings.loss.style != StyleLoss.gram:
         yield (
             f"loss.style={settings.loss.style} is not for the formulas of loss=gatys; "

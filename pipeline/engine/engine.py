@@ -13,18 +13,14 @@ from torch import Tensor
 from pipeline.engine import losses
 from pipeline.engine.budget import Memory, affordable_history, choose_tiling, smaller
 from pipeline.engine.checkpoint import Keeper, NoKeeper, State
-from pipeline.engine.evaluation import (
-    Comparison,
-    Evaluate,
-    find_neighbours,
-    whole_evaluation,
-)
+from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
 from pipeline.engine.features import gram_sums
 from pipeline.engine.guides import Propagation
 from pipeline.engine.job import MORE_COARSE, Job, factors, scales
 from pipeline.engine.objective import Guide, Objective
 from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
+from pipeline.engine.search import find_neighbours
 from pipeline.engine.targets import TargetMaker, area
 from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import WHOLE, Tiling

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine import layer_sums, losses
-from pipeline.engine.features import Part, add_to, deepest_of, parts, tile_features
+from pipeline.engine.features import Part, add_to, deepest_of, parts
 from pipeline.engine.layer_sums import Key, LayerQuery, Units
 from pipeline.engine.neighbours import Candidates
 from pipeline.engine.objective import Objective, Sums, Target, content_terms, style_terms
@@ -262,51 +262,6 @@ def feature_terms(comparison: Comparison, sums: Sums, zero: Tensor) -> Tensor:
     style = style_terms(goal, comparison.weights, targets, sums, zero)
     content = content_terms(goal, targets, sums.contents, zero)
     return torch.stack([content, style, torch.zeros_like(style)], dim=1)
-
-
-@torch.no_grad()
-def find_neighbours(comparison: Comparison, painted: Tensor, side: int | None = None) -> None:
-    """Find each unit's nearest style feature anew: changes the targets' `Candidates.chosen`.
-
-    They are the nearest of the painted picture's features mixed with the photograph's
-    (`Candidates.content`). Kolkin et al. 2022 look the photograph's up on the first scale, the
-    painted picture's on the others; some of the photograph at each search keeps faces.
-
-    Args:
-        comparison: of the pictures.
-        painted: (B, 3, H, W).
-        side: of tiles, as `Tiling.side`.
-    """
-    targets = [target for found in comparison.targets for target in found]
-    layers = dict.fromkeys(layer for target in targets for layer in target.candidates)
-    if not layers:
-        return
-    shown = comparison.content + comparison.mask * (painted - comparison.content)
-    encoded = [
-        tile_features(comparison.encoder, picture, layers, side)
-        for picture in (shown, comparison.content)
-    ]
-    for (part, found), (_, of_content) in zip(*encoded, strict=True):
-        for layer in found:
-            whole, here = part.boxes(layer.name)
-            for target in targets:
-                picture = slice(target.key[0], target.key[0] + 1)
-                mask = target.gram_masks.get(layer)
-                rows, rows_of_content = (
-                    here.cut(layers_of[layer][picture])[0].flatten(1).T
-                    for layers_of in (found, of_content)
-                )
-                covered = None
-                if mask is not None:
-                    covered = whole.cut(mask).flatten().nonzero()[:, 0]
-                    rows = rows.index_select(0, covered)
-                    rows_of_content = rows_of_content.index_select(0, covered)
-                for style in target.candidates.get(layer, ()):
-                    nearest = style.nearest(torch.lerp(rows, rows_of_content, style.content))
-                    chosen = whole.cut(style.chosen[picture])
-                    if covered is not None:
-                        nearest = nearest.new_zeros(chosen.numel()).index_copy_(0, covered, nearest)
-                    chosen.copy_(nearest.view_as(chosen))
 
 
 def layouts_of(comparison: Comparison) -> list[list[losses.Layout]]:

@@ -97,10 +97,22 @@ class Part:
         return layer_sums.units(self.mask(mask, layer), weight.dtype)
 
 
-def parts(encoder: Encoder, height: int, width: int, deepest: str, side: int | None) -> list[Part]:
-    """The tiles of a level's picture for layers up to the deepest; ``side`` as `Tiling.side`."""
+def parts(
+    encoder: Encoder, height: int, width: int, deepest: str, side: int | None, around: int = 0
+) -> list[Part]:
+    """The tiles of a level's picture for layers up to the deepest.
+
+    Args:
+        encoder: whose layers.
+        height, width: of the level's picture.
+        deepest: name of the layer.
+        side: as `Tiling.side`.
+        around: units of each layer on either side of those that a tile answers for that are
+            wanted, too.
+    """
     windows = encoder.windows(deepest)
-    tiles = grid(height, width, side, total_stride(windows), halo(windows))
+    stride = total_stride(windows)
+    tiles = grid(height, width, side, stride, halo(windows) + around * stride)
     return [Part(encoder, tile, encoder.sizes(height, width)) for tile in tiles]
 
 
@@ -111,7 +123,11 @@ def deepest_of(encoder: Encoder, layers: Collection[str]) -> str:
 
 @torch.no_grad()
 def tile_features(
-    encoder: PyramidEncoder, picture: Tensor, layers: Collection[Layer], side: int | None
+    encoder: PyramidEncoder,
+    picture: Tensor,
+    layers: Collection[Layer],
+    side: int | None,
+    around: int = 0,
 ) -> Iterator[tuple[Part, dict[Layer, Tensor]]]:
     """Encode a picture tile by tile, without gradients.
 
@@ -119,7 +135,7 @@ def tile_features(
         encoder: whose layers.
         picture: (B, 3, H, W) in [0, 1]; in tiles, B is 1.
         layers: those that the picture is too small for are left out.
-        side: as `Tiling.side`.
+        side, around: as `parts`.
 
     Yields:
         Each tile of each level, and by layer the features of what the tile sees, (B, N, h, w).
@@ -132,7 +148,7 @@ def tile_features(
             continue
         deepest = deepest_of(encoder.encoder, names)
         height, width = shown.shape[2:]
-        for part in parts(encoder.encoder, height, width, deepest, side):
+        for part in parts(encoder.encoder, height, width, deepest, side, around):
             found = encoder.encoder(part.tile.seen.cut(shown), names)
             yield part, {Layer(name, level): found[name] for name in names}
 
@@ -167,43 +183,81 @@ def sample(
     encoder: PyramidEncoder,
     picture: Tensor,
     masks: Mapping[Layer, Mapping[Key, Tensor | None]],
+    patch: int = 1,
     side: int | None = None,
 ) -> dict[Layer, dict[Key, Samples]]:
     """Features of a picture's regions, evenly over them, `neighbours.MOST` at most.
 
-    Arguments as `gram_sums`; a unit is in the region where the mask is at least half of its
-    largest value.
+    Args:
+        encoder, picture, masks, side: as `gram_sums`; a unit is in the region where the mask is at
+            least half of its largest value.
+        patch: side in units of what is kept around each, odd.
 
     Returns:
         Layer to the samples of each mask.
     """
     sizes = encoder.sizes(*picture.shape[2:])
     picked = {
-        layer: {key: _evenly_over(mask, sizes[layer], picture) for key, mask in found.items()}
+        layer: {key: evenly_over(mask, sizes[layer], picture) for key, mask in found.items()}
         for layer, found in masks.items()
     }
     parts_of: dict[Layer, dict[Key, list[Tensor]]] = {
         layer: {key: [] for key in found} for layer, found in masks.items()
     }
-    for part, seen in tile_features(encoder, picture, [*masks], side):
+    for part, seen in tile_features(encoder, picture, [*masks], side, patch // 2):
         for layer, features in seen.items():
             whole, here = part.boxes(layer.name)
-            rows = here.cut(features)[0].flatten(1).T
             for key, map_ in picked[layer].items():
-                parts_of[layer][key].append(rows[whole.cut(map_).flatten()])
+                units = unit_numbers(whole.cut(map_), here, features.shape[3])
+                parts_of[layer][key].append(patches_of(features, units, patch))
     return {
-        layer: {key: Samples.of(torch.cat(rows)) for key, rows in found.items()}
-        for layer, found in parts_of.items()
+        layer: {key: Samples.of(torch.cat(found)) for key, found in by_key.items()}
+        for layer, by_key in parts_of.items()
     }
 
 
-def _evenly_over(mask: Tensor | None, size: tuple[int, int], like: Tensor) -> Tensor:
-    """(H, W), whether a unit is taken."""
+def evenly_over(mask: Tensor | None, size: tuple[int, int], like: Tensor) -> Tensor:
+    """(H, W), whether a unit is one of `neighbours.MOST` at most, evenly over a region.
+
+    Args:
+        mask: (1, 1, H, W), the region: where it is at least half of its largest value; None: all.
+        size: of the layer.
+        like: on whose device.
+    """
     flat = like.new_ones(size).flatten() if mask is None else mask.flatten()
     inside = (flat >= flat.max() / 2).nonzero()[:, 0]
     found = torch.zeros_like(flat, dtype=torch.bool)
     found[inside[evenly(len(inside)).to(inside.device)]] = True
     return found.view(size)
+
+
+def unit_numbers(wanted: Tensor, here: Box, width: int) -> Tensor:
+    """(n,), the numbers, row by row, of units among those that are seen.
+
+    Args:
+        wanted: (..., h, w), not 0 where a unit of a box is wanted.
+        here: the box, in what is seen.
+        width: of what is seen, in units.
+    """
+    rows, columns = wanted.flatten(0, -2).nonzero().unbind(1)
+    return (rows + here.top) * width + columns + here.left
+
+
+def patches_of(features: Tensor, units: Tensor, side: int) -> Tensor:
+    """(n, side*side, N), the features around units; beyond the edge those on it.
+
+    Args:
+        features: (1, N, H, W).
+        units: (n,), their numbers, row by row.
+        side: of the patches, odd.
+    """
+    _, channels, height, width = features.shape
+    steps = torch.arange(side, device=units.device) - side // 2
+    rows = (units[:, None] // width + steps).clamp(0, height - 1)
+    columns = (units[:, None] % width + steps).clamp(0, width - 1)
+    numbers = rows[:, :, None] * width + columns[:, None, :]
+    flat = features[0].flatten(1).T
+    return flat.index_select(0, numbers.flatten()).view(len(units), side**2, channels)
 
 
 def whole_features(

@@ -3,19 +3,18 @@
 A style loss beside the Gram matrices' (Kolkin et al. 2022, Neural Neighbor Style Transfer; Zhang et
 al. 2022, ARF, equation 2: nearest neighbour feature matching). Statistics of a whole region say
 nothing of any one unit; here every unit has a style's feature of its own to become. Which one is
-looked up now and then (`Candidates.nearest`). In between the loss is a sum over units, as a content
-loss is.
+looked up now and then (`engine.search`). In between the loss is a sum over units, as a content loss
+is.
 
-Nearest is the least cosine distance, as in both papers, but of features less most of the style's
-mean: activations are never negative, so that plain cosines are all near 1 and let colours fade.
-(Kolkin et al. take both pictures' own means away, for the search alone. With one centre for search
-and loss a search for the painted features alone never raises the loss; one that mixes in the
-photograph's, `Candidates.content`, may.)
+Distances are cosine distances, as in both papers, but of features less most of the style's mean:
+activations are never negative, so that plain cosines are all near 1 and let colours fade. (Kolkin
+et al. take both pictures' own means away, for the search alone.)
 
 Shapes: B batch, N channels, H W height and width of a layer, M = B*H*W units, n units of a region,
-c candidates.
+c candidates, k the side of a patch.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +25,6 @@ MOST = 2048
 #: Share of the style's mean that is taken away; with all of it a style of one colour would have no
 #: features left.
 _CENTRED = 0.9
-# Similarities of units and candidates that are held at once.
-_AT_ONCE = 2**22
 # Features shorter than this point nowhere.
 _SHORTEST = 1e-6
 
@@ -39,17 +36,28 @@ class Samples:
     Attributes:
         centre: (N,), where directions are taken from.
         directions: (c, N), unit vectors, of the style's features from there.
+        patches: (c, k*k*N), the directions of the units around each, row by row, divided by k: the
+            product of two is the mean cosine of their units.
     """
 
     centre: Tensor
     directions: Tensor
+    patches: Tensor
 
     @staticmethod
-    def of(rows: Tensor) -> "Samples":
-        """Of features, (c, N)."""
-        centre = _CENTRED * rows.mean(0)
-        centred = rows - centre
-        return Samples(centre, centred * _inverse_lengths(centred).to(rows.dtype))
+    def of(patches: Tensor) -> "Samples":
+        """Of features and those around them, (c, k*k, N)."""
+        count, units, channels = patches.shape
+        centre = _CENTRED * patches[:, units // 2].mean(0)
+        found = directions(patches.reshape(-1, channels), centre).view(patches.shape)
+        # A copy, which is read at every iteration.
+        own = found[:, units // 2].contiguous()
+        return Samples(centre, own, found.view(count, -1) / math.isqrt(units))
+
+    @property
+    def side(self) -> int:
+        """k."""
+        return math.isqrt(self.patches.shape[1] // len(self.centre))
 
 
 @dataclass(frozen=True)
@@ -68,15 +76,6 @@ class Candidates:
     weight: float
     chosen: Tensor
     content: float = 0.0
-
-    def nearest(self, rows: Tensor) -> Tensor:
-        """(n,), the numbers of the samples at the least cosine distance to features, (n, N)."""
-        count = max(1, _AT_ONCE // len(self.samples.directions))
-        found = [
-            ((part - self.samples.centre) @ self.samples.directions.T).argmax(1)
-            for part in torch.split(rows, count)
-        ]
-        return torch.cat(found) if found else self.chosen.new_zeros(0)
 
     def distance_sum(self, rows: Tensor, weights: Tensor | None, index: Tensor | None) -> Tensor:
         """``w sum_k m_k (1 - cos(F_k - c, C_k))``, with C_k the unit's sample and c the centre.
@@ -111,6 +110,12 @@ class Candidates:
         numbers = self.chosen.flatten()
         numbers = numbers if index is None else numbers.index_select(0, index)
         return self.samples.directions.index_select(0, numbers)
+
+
+def directions(rows: Tensor, centre: Tensor) -> Tensor:
+    """(n, N), unit vectors from a centre, (N,), to features, (n, N); 0 where they coincide."""
+    centred = rows - centre
+    return centred * _inverse_lengths(centred).to(rows.dtype)
 
 
 def _along(rows: Tensor, goals: Tensor) -> Tensor:

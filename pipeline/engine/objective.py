@@ -98,6 +98,9 @@ class Objective:
         neighbour_content: share of the photograph's features in those that neighbours are looked
             up for, in [0, 1]: 0 goes by what has been painted, and strays from the photograph with
             every search.
+        neighbour_patch: side in units of what is compared in a search, odd; 1: units alone.
+        neighbour_balance: how evenly a search uses all of the style, in [0, 1]; 0: it takes what
+            is nearest.
 
     Raises:
         ValueError: ``gatys`` with another style than ``gram``.
@@ -115,6 +118,8 @@ class Objective:
     neighbour_weight: float = 0.0
     neighbour_content: float = 0.0
     color_layout_weight: float = 0.0
+    neighbour_patch: int = 1
+    neighbour_balance: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind == "gatys" and self.style != "gram":

@@ -168,7 +168,8 @@ class TargetMaker:
         if not shares:
             return found
         deeper = _only(asked, shares)
-        for (key, number), features in self._of_styles(deeper, self._samples, "samples").items():
+        name = f"samples, patches of {self.objective.neighbour_patch}"
+        for (key, number), features in self._of_styles(deeper, self._samples, name).items():
             if not features:
                 continue
             style, _ = asked[key, number]
@@ -239,7 +240,8 @@ class TargetMaker:
     def _samples(self, group: Sequence[StyleQuery]) -> list[dict[Layer, Samples]]:
         (picture, *_) = (style.picture for style, _ in group)
         masks = self._style_masks(group, self.encoder.sizes(*picture.shape[2:]))
-        found = sample(self.encoder, picture, _by_layer(masks), self.tiling.side)
+        patch = self.objective.neighbour_patch
+        found = sample(self.encoder, picture, _by_layer(masks), patch, self.tiling.side)
         return [{layer: found[layer][0, k] for layer in own} for k, own in enumerate(masks)]
 
     def _style_masks(

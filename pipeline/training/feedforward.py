@@ -78,7 +78,8 @@ class Settings:
     loss: str = "balanced"
     # More than a run's: the network cannot look for each photograph's own compromise.
     content_weight: float = 20.0
-    style_weight: float | None = None
+    # And more than where neighbours stand beside Gram matrices.
+    style_weight: float = 120.0
     tv_weight: float | None = None
     tones: float = field(default_factory=lambda: schema.LossSettings().tones)
     previews: str | None = None
@@ -103,10 +104,10 @@ def losses(settings: Settings, device: torch.device) -> Engine:
         name=schema.LossName[settings.loss],
         style=schema.StyleLoss.gram,
         content_weight=settings.content_weight,
+        style_weight=settings.style_weight,
     )
-    for key in ("style_weight", "tv_weight"):
-        if (value := getattr(settings, key)) is not None:
-            setattr(loss, key, value)
+    if settings.tv_weight is not None:
+        loss.tv_weight = settings.tv_weight
     asked = schema.Settings(loss=loss, precision=settings.precision)
     encoder = encoders.load(
         settings.encoder,

@@ -66,6 +66,15 @@ def test_the_papers_formulas_go_with_gram_matrices_alone() -> None:
     )
 
 
+def test_patches_have_a_unit_in_the_middle() -> None:
+    assert Settings(loss=LossSettings(neighbour_patch=5)).loss.neighbour_patch == 5
+    with pytest.raises(UserError) as caught:
+        Settings(loss=LossSettings(neighbour_patch=4))
+    assert str(caught.value) == (
+        "loss.neighbour_patch=4 has no unit in the middle; take an odd number"
+    )
+
+
 def test_a_fingerprint_is_of_what_the_pictures_show() -> None:
     mark = fingerprint(Settings())
     assert len(mark) == 64

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine import losses
+from pipeline.engine import losses, search
 from pipeline.engine.engine import Descent, Engine, Resources
 from pipeline.engine.evaluation import Comparison, Evaluate, whole_evaluation
 from pipeline.engine.job import Job, scales
-from pipeline.engine.neighbours import Candidates
+from pipeline.engine.neighbours import Samples
 from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import Tiling
@@ -84,13 +84,13 @@ def test_neighbours_are_looked_for_evenly_over_a_scale(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[int] = []
+    nearest = search.nearest
 
-    def counted(samples: Candidates, rows: Tensor) -> Tensor:
+    def counted(samples: Samples, rows: Tensor, offset: Tensor | None) -> Tensor:
         shown.append(len(rows))
-        return nearest(samples, rows)
+        return nearest(samples, rows, offset)
 
-    nearest = Candidates.nearest
-    monkeypatch.setattr(Candidates, "nearest", counted)
+    monkeypatch.setattr("pipeline.engine.search.nearest", counted)
     goal = dataclasses.replace(objective(), style=style)
     engine = Engine(encoder, goal, Descent("adam", 90, 2, 0.01))
     picture = torch.rand(1, 3, 100, 110, generator=torch.Generator().manual_seed(0))

@@ -76,7 +76,7 @@ def with_moments(features: Tensor, masks: list[Tensor | None]) -> LayerQuery:
     """Everything there is to take: moments, contents, two styles' neighbours in two regions."""
     taken = query(features, masks)
     generator = torch.Generator().manual_seed(2)
-    style = Samples.of(torch.rand(6, 5, generator=generator, dtype=torch.float64))
+    style = Samples.of(torch.rand(6, 1, 5, generator=generator, dtype=torch.float64))
     chosen = torch.randint(0, 6, (1, 1, 7, 9), generator=generator)
     styles = [Candidates(style, 0.3, chosen), Candidates(style, 0.7, chosen.flip(3))]
     regions = {(0, k): (units(mask, features.dtype), styles) for k, mask in enumerate(masks)}

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from pipeline.engine import neighbours
 from pipeline.engine.neighbours import Candidates, Samples, evenly
 
 CHOSEN = torch.zeros(1, 1, 1, 3, dtype=torch.int64)
@@ -14,30 +13,35 @@ CHOSEN = torch.zeros(1, 1, 1, 3, dtype=torch.int64)
 @pytest.fixture
 def axes() -> Candidates:
     """Two samples along the axes of a plane, seen from its origin."""
-    return Candidates(Samples(torch.zeros(2), torch.eye(2)), 1.0, CHOSEN.clone())
+    return Candidates(Samples(torch.zeros(2), torch.eye(2), torch.eye(2)), 1.0, CHOSEN.clone())
 
 
 def test_directions_are_from_nine_tenths_of_the_mean() -> None:
     # Mean (2, 0), centre (1.8, 0).
-    found = Samples.of(torch.tensor([[1.8, 3.0], [2.2, -3.0]]))
+    found = Samples.of(torch.tensor([[[1.8, 3.0]], [[2.2, -3.0]]]))
     torch.testing.assert_close(found.centre, torch.tensor([1.8, 0.0]))
     expected = torch.tensor([[0.0, 1.0], [0.4 / math.hypot(0.4, 3), -3 / math.hypot(0.4, 3)]])
     torch.testing.assert_close(found.directions, expected)
+    torch.testing.assert_close(found.patches, expected)
+
+
+def test_the_product_of_two_patches_is_the_mean_cosine() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(4, 9, 6, generator=generator, dtype=torch.float64)
+    found = Samples.of(features)
+    assert found.side == 3
+    torch.testing.assert_close(found.centre, 0.9 * features[:, 4].mean(0))
+    centred = features - found.centre
+    torch.testing.assert_close(
+        found.directions, torch.nn.functional.normalize(centred[:, 4], dim=1)
+    )
+    cosines = torch.nn.functional.cosine_similarity(centred[0], centred[1], dim=1)
+    torch.testing.assert_close(found.patches[0] @ found.patches[1], cosines.mean())
 
 
 def test_a_style_of_one_colour_keeps_its_direction() -> None:
-    found = Samples.of(torch.tensor([[3.0, 4.0]] * 5))
+    found = Samples.of(torch.tensor([[[3.0, 4.0]]] * 5))
     torch.testing.assert_close(found.directions, torch.tensor([[0.6, 0.8]] * 5))
-
-
-@pytest.mark.parametrize("at_once", [1, 2**22])
-def test_the_nearest_by_direction_whatever_the_length(
-    axes: Candidates, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(neighbours, "_AT_ONCE", at_once)
-    rows = torch.tensor([[5.0, 4.0], [0.1, 0.2], [-1.0, 0.5]])
-    assert axes.nearest(rows).tolist() == [0, 1, 1]
-    assert axes.nearest(rows[:0]).tolist() == []
 
 
 def test_sums_by_hand(axes: Candidates) -> None:
@@ -59,7 +63,7 @@ def test_gradients() -> None:
     style, rows = (torch.rand(7, 4, generator=generator, dtype=torch.float64) for _ in range(2))
     weights = torch.rand(7, 1, generator=generator, dtype=torch.float64)
     chosen = torch.tensor([3, 1, 0, 6, 2, 2, 5]).view(1, 1, 1, 7)
-    found = Candidates(Samples.of(style), 0.7, chosen)
+    found = Candidates(Samples.of(style[:, None]), 0.7, chosen)
     rows.requires_grad_()
     for mask in (weights, None):
         total = found.distance_sum(rows, mask, None)
@@ -74,9 +78,9 @@ def test_features_without_a_direction_have_no_gradient(axes: Candidates) -> None
 def test_half_precision_is_near() -> None:
     generator = torch.Generator().manual_seed(1)
     rows = torch.rand(300, 64, generator=generator)
-    style = Samples.of(torch.rand(50, 64, generator=generator))
+    style = Samples.of(torch.rand(50, 1, 64, generator=generator))
     exact = Candidates(style, 1.0, torch.zeros(1, 1, 300, 1, dtype=torch.int64))
-    low = Samples(style.centre.bfloat16(), style.directions.bfloat16())
+    low = Samples(*(one.bfloat16() for one in (style.centre, style.directions, style.patches)))
     half = Candidates(low, 1.0, exact.chosen)
     found = half.distance_sum(rows.bfloat16(), None, None)
     assert found.dtype == torch.float32
