@@ -361,6 +361,7 @@ def engine(
         loss.color_layout_weight if loss.tones > 0 else 0.0,
         loss.neighbour_patch,
         loss.neighbour_balance,
+        loss.neighbour_detail,
     )
     descent = Descent(
         cast(Any, optimizer.name),

@@ -20,7 +20,7 @@ from pipeline.engine.job import MORE_COARSE, Job, factors, scales
 from pipeline.engine.objective import Guide, Objective
 from pipeline.engine.optimizers import Optimizer, PictureAdam, PictureLBFGS
 from pipeline.engine.progress import LossRow, Progress
-from pipeline.engine.search import find_neighbours
+from pipeline.engine.search import details, find_neighbours
 from pipeline.engine.targets import TargetMaker, area
 from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import WHOLE, Tiling
@@ -404,7 +404,9 @@ class Engine:
         comparison = Comparison(
             self.encoder, self.objective, self._weights, content, mask, targets, kept
         )
-        look_again = functools.partial(find_neighbours, comparison, painted, tiling.side)
+        look_again = functools.partial(
+            find_neighbours, comparison, painted, tiling.side, details(comparison, tiling.side)
+        )
         look_again()
         chosen = [
             one.chosen

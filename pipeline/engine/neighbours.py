@@ -24,7 +24,7 @@ from torch import Tensor
 MOST = 2048
 #: Share of the style's mean that is taken away; with all of it a style of one colour would have no
 #: features left.
-_CENTRED = 0.9
+CENTRED = 0.9
 # Features shorter than this point nowhere.
 _SHORTEST = 1e-6
 
@@ -48,7 +48,7 @@ class Samples:
     def of(patches: Tensor) -> "Samples":
         """Of features and those around them, (c, k*k, N)."""
         count, units, channels = patches.shape
-        centre = _CENTRED * patches[:, units // 2].mean(0)
+        centre = CENTRED * patches[:, units // 2].mean(0)
         found = directions(patches.reshape(-1, channels), centre).view(patches.shape)
         # A copy, which is read at every iteration.
         own = found[:, units // 2].contiguous()

@@ -101,6 +101,9 @@ class Objective:
         neighbour_patch: side in units of what is compared in a search, odd; 1: units alone.
         neighbour_balance: how evenly a search uses all of the style, in [0, 1]; 0: it takes what
             is nearest.
+        neighbour_detail: how much more the photograph counts, and evenness less, where it is all
+            detail (`search.details`), in [0, 1]: the part of the way to the photograph alone, and
+            to what is nearest.
 
     Raises:
         ValueError: ``gatys`` with another style than ``gram``.
@@ -120,6 +123,7 @@ class Objective:
     color_layout_weight: float = 0.0
     neighbour_patch: int = 1
     neighbour_balance: float = 0.0
+    neighbour_detail: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind == "gatys" and self.style != "gram":

@@ -86,9 +86,11 @@ def test_neighbours_are_looked_for_evenly_over_a_scale(
     shown: list[int] = []
     nearest = search.nearest
 
-    def counted(samples: Samples, rows: Tensor, offset: Tensor | None) -> Tensor:
+    def counted(
+        samples: Samples, rows: Tensor, offset: Tensor | None, free: Tensor | None
+    ) -> Tensor:
         shown.append(len(rows))
-        return nearest(samples, rows, offset)
+        return nearest(samples, rows, offset, free)
 
     monkeypatch.setattr("pipeline.engine.search.nearest", counted)
     goal = dataclasses.replace(objective(), style=style)

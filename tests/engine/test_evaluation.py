@@ -22,7 +22,7 @@ from pipeline.engine.evaluation import (
 )
 from pipeline.engine.objective import Guide, Objective, Style
 from pipeline.engine.optimizers import PictureLBFGS
-from pipeline.engine.search import find_neighbours
+from pipeline.engine.search import details, find_neighbours
 from pipeline.engine.targets import TargetMaker
 from pipeline.engine.tiled import tiled_evaluation
 from pipeline.engine.tiles import WHOLE, Tiling
@@ -63,6 +63,7 @@ def comparison(
     style: str = "gram",
     patch: int = 1,
     balance: float = 0.0,
+    detail: float = 0.0,
 ) -> Comparison:
     deep = [layer for name in layers[1:] for layer in encoder.layers(name)]
     goal = Objective(
@@ -80,6 +81,7 @@ def comparison(
         3.0,
         patch,
         balance,
+        detail,
     )
     weights = {layer: 1.0 for name in layers for layer in encoder.layers(name)}
     maker = TargetMaker(encoder, goal, weights, tiling=tiling)
@@ -114,8 +116,8 @@ def scene(height: int, width: int) -> tuple[Tensor, list[Guide], Tensor]:
 
 STYLES = ["gram", "wasserstein", "neighbours", "gram_neighbours"]
 KINDS = [("gatys", "gram"), *(("balanced", style) for style in STYLES)]
-# Kind and style, and the patch and balance of searches.
-SEARCHES = [*((*kind, 1, 0.0) for kind in KINDS), ("balanced", "gram_neighbours", 3, 0.9)]
+# Kind and style, and patch, balance and detail of searches, the last two of them the same.
+SEARCHES = [*((*kind, 1, 0.0) for kind in KINDS), ("balanced", "gram_neighbours", 3, 0.6)]
 
 
 @pytest.mark.parametrize(("kind", "style", "patch", "balance"), SEARCHES)
@@ -202,9 +204,9 @@ def test_a_batch_has_each_pictures_losses_and_gradient(
         pictures: Tensor, found: Sequence[Sequence[Guide]], own: Tensor, start: Tensor
     ) -> Evaluate:
         compared = comparison(
-            encoder, layers, pictures, found, own, WHOLE, kind, style, patch, balance
+            encoder, layers, pictures, found, own, WHOLE, kind, style, patch, balance, balance
         )
-        find_neighbours(compared, start)
+        find_neighbours(compared, start, detail=details(compared))
         return whole_evaluation(compared, start)
 
     alone = [compare(picture, [found], own, start) for picture, found, own, start in scenes]

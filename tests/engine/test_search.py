@@ -9,7 +9,7 @@ from pipeline.engine import search
 from pipeline.engine.evaluation import Comparison, whole_evaluation
 from pipeline.engine.neighbours import Samples
 from pipeline.engine.objective import Guide, Style
-from pipeline.engine.search import find_neighbours, nearest, potentials
+from pipeline.engine.search import details, find_neighbours, nearest, potentials
 from pipeline.engine.tiles import WHOLE, Tiling
 from pipeline.networks.pyramid import PyramidEncoder
 from tests.engine.test_evaluation import comparison, scene, vgg
@@ -25,6 +25,9 @@ def test_the_nearest_by_direction() -> None:
     assert nearest(axes(2), rows).tolist() == [0, 1, 1]
     assert nearest(axes(2), rows[:0]).tolist() == []
     assert nearest(axes(2), rows, torch.tensor([0.0, 0.6])).tolist() == [1, 1, 1]
+    # Where a row is not free, what is nearest stays.
+    free = torch.tensor([0.0, 1.0, 1.0])
+    assert nearest(axes(2), rows, torch.tensor([0.0, 0.6]), free).tolist() == [0, 1, 1]
 
 
 def test_a_balanced_search_uses_all_of_the_style() -> None:
@@ -84,25 +87,30 @@ def goals(compared: Comparison) -> list[Tensor]:
 
 
 def compare(
-    encoder: PyramidEncoder, tiling: Tiling, patch: int, balance: float
+    encoder: PyramidEncoder, tiling: Tiling, patch: int, balance: float, detail: float = 0.0
 ) -> tuple[Comparison, Tensor]:
     content, guides, mask = scene(131, 97)
     layers = ["relu1_1", "relu2_1", "relu3_1"]
+    search = patch, balance, detail
     found = comparison(
-        encoder, layers, content, [guides], mask, tiling, "balanced", "neighbours", patch, balance
+        encoder, layers, content, [guides], mask, tiling, "balanced", "neighbours", *search
     )
     return found, content
 
 
-@pytest.mark.parametrize(("patch", "balance"), [(1, 0.0), (3, 0.0), (1, 0.9), (5, 0.9)])
+@pytest.mark.parametrize(
+    ("patch", "balance", "detail"),
+    [(1, 0.0, 0.0), (3, 0.0, 0.0), (1, 0.9, 0.0), (1, 0.0, 0.8), (5, 0.9, 0.6)],
+)
 def test_tiles_find_what_the_whole_picture_finds(
-    patch: int, balance: float, monkeypatch: pytest.MonkeyPatch
+    patch: int, balance: float, detail: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder, found = vgg(), []
     for tiling, at_once in ((WHOLE, 2**22), (Tiling(48), 2**22), (Tiling(32), 1)):
         monkeypatch.setattr(search, "_AT_ONCE", at_once)
-        compared, content = compare(encoder, tiling, patch, balance)
-        find_neighbours(compared, content.flip(3), tiling.side)
+        compared, content = compare(encoder, tiling, patch, balance, detail)
+        seen = details(compared, tiling.side)
+        find_neighbours(compared, content.flip(3), tiling.side, seen)
         found.append(goals(compared))
     for whole, *tiled in zip(*found, strict=True):
         assert whole.std() > 0.01
@@ -121,6 +129,55 @@ def test_patches_and_balance_find_something_else() -> None:
     for one, other in ((0, 1), (0, 2)):
         for found_one, found_other in zip(found[one], found[other], strict=True):
             assert (found_one != found_other).float().mean() > 0.1
+
+
+def test_detail_is_where_units_differ_from_those_around_them() -> None:
+    encoder = vgg()
+    content = torch.full((1, 3, 96, 96), 0.5)
+    content[..., 32:64, 48:80] = torch.rand(
+        1, 3, 32, 32, generator=torch.Generator().manual_seed(0)
+    )
+    guide, everywhere = Guide("all", [Style(content)]), torch.ones_like(content[:, :1])
+
+    def compared(tiling: Tiling, detail: float) -> Comparison:
+        layers = ["relu1_1", "relu2_1", "relu3_1"]
+        return comparison(
+            encoder,
+            layers,
+            content,
+            [[guide]],
+            everywhere,
+            tiling,
+            style="neighbours",
+            detail=detail,
+        )
+
+    assert details(compared(WHOLE, 0)) is None
+    found = details(compared(WHOLE, 0.5))
+    assert found is not None
+    # relu3_1: a fourth of the size.
+    assert found.shape == (1, 1, 24, 24)
+    assert found.min() >= 0
+    assert found[0, 0, 8:16, 12:20].mean() > 0.5
+    for plain in (found[..., :4, :], found[..., 20:, :], found[..., :8]):
+        assert plain.max() < 0.05
+    in_tiles = details(compared(Tiling(32), 0.5), 32)
+    torch.testing.assert_close(in_tiles, found, rtol=1e-3, atol=1e-4)
+
+
+def test_where_there_is_detail_the_photograph_is_looked_up() -> None:
+    encoder = vgg()
+    compared, content = compare(encoder, WHOLE, 1, 0.0, 1.0)
+    whole = torch.ones_like(content[:, :1])
+    find_neighbours(compared, content, detail=0 * whole)
+    photograph = choices(compared)
+    photograph = [one.clone() for one in photograph]
+    find_neighbours(compared, content.flip(2), detail=whole)
+    for one, wanted in zip(choices(compared), photograph, strict=True):
+        assert torch.equal(one, wanted)
+    find_neighbours(compared, content.flip(2), detail=0 * whole)
+    for one, wanted in zip(choices(compared), photograph, strict=True):
+        assert not torch.equal(one, wanted)
 
 
 def test_patches_go_on_from_unit_to_unit() -> None:
