@@ -288,7 +288,7 @@ def _read_before_it_arrives(before: Any) -> Any:
 def _count_in_python(before: Any) -> Any:
     def step(self: Any, loss: Any, gradient: Any) -> None:
         self.number = getattr(self, "number", 0) + 1
-        self._largest_step = 0.1 / self.number
+        self._largest_step = 0.01 / self.number
         before(self, loss, gradient)
 
     return step
