@@ -289,6 +289,7 @@ def test_searches_are_as_the_settings_say() -> None:
         "loss.neighbour_patch=5",
         "loss.neighbour_balance=0.25",
         "loss.neighbour_content=0.125",
+        "loss.neighbour_detail=0.75",
     ]
     chosen = compose_settings([*TINY, *words])
     encoder = build.load_encoder(chosen, torch.device("cpu"), Path.cwd())
@@ -298,3 +299,4 @@ def test_searches_are_as_the_settings_say() -> None:
         0.25,
         0.125,
     )
+    assert goal.neighbour_detail == 0.75

@@ -14,6 +14,7 @@ from pipeline.benchmark import textbook, timing
 from pipeline.benchmark.bench import Bench
 from pipeline.benchmark.report import Comparison, Figure, Target
 from pipeline.compare import measures
+from pipeline.config.schema import GRAM_ALONE
 from pipeline.engine import losses
 from pipeline.engine.objective import Guide
 from pipeline.methods import Scene
@@ -22,7 +23,7 @@ from pipeline.networks.pyramid import Layer
 # Real weights; random ones would say nothing of how near pictures are.
 _PLAIN = ("encoder=compact", "method=global")
 # Neighbours are looked up anew on the way, so that theirs is no one function of the picture.
-_FIXED = (*_PLAIN, "loss.style=gram", "loss.style_weight=120")
+_FIXED = (*_PLAIN, "loss.style=gram", f"loss.style_weight={GRAM_ALONE}")
 
 
 def closeness(bench: Bench) -> list[Comparison]:

@@ -144,6 +144,11 @@ class MethodSettings:
     weights: str | None = None
 
 
+#: `LossSettings.style_weight` where Gram matrices are all that a style is compared by: the default
+#: is for them beside neighbours.
+GRAM_ALONE = 120.0
+
+
 @dataclass
 class LossSettings:
     """Which losses, and their weights."""

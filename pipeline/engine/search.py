@@ -76,11 +76,10 @@ class Query:
                 counts; None: no more.
         """
         ours, theirs = shown[self.picture], content[self.picture]
-        share = self.style.content
-        if kept is None:
-            mixed = torch.lerp(ours, theirs, share)
-        else:
-            mixed = torch.lerp(ours, theirs, (share + (1 - share) * kept[self.picture]).to(ours))
+        share: float | Tensor = self.style.content
+        if kept is not None:
+            share = (share + (1 - share) * kept[self.picture]).to(ours)
+        mixed = torch.lerp(ours, theirs, share)
         rows = mixed[0].flatten(1).T
         found = directions(rows, self.style.samples.centre)
         return found.T.view(mixed.shape)
@@ -138,12 +137,11 @@ def details(comparison: Comparison, side: int | None = None) -> Tensor | None:
 
 def _changes(features: Tensor) -> Tensor:
     """(B, 1, H, W), each unit's mean cosine distance to those around it; features (B, N, H, W)."""
-    height, width = features.shape[2:]
     own = F.normalize(features, dim=1)
     padded = F.pad(own, (1, 1, 1, 1), mode="replicate")
     # Of nine, the unit itself among them.
     around = F.avg_pool2d(padded, 3, 1) * 9 - own
-    return 1 - (own * around).sum(1, keepdim=True).view(-1, 1, height, width) / 8
+    return 1 - (own * around).sum(1, keepdim=True) / 8
 
 
 @torch.no_grad()
@@ -295,11 +293,9 @@ def nearest(
         free: (n,), how much of that is added for each row; None: all of it.
     """
     similarity = rows @ samples.patches.T
-    if offset is None:
-        return similarity.argmax(1)
-    if free is None:
-        return (similarity + offset).argmax(1)
-    return torch.addcmul(similarity.to(offset), offset, free[:, None].to(offset)).argmax(1)
+    if offset is not None:
+        similarity = similarity + (offset if free is None else free[:, None] * offset)
+    return similarity.argmax(1)
 
 
 def potentials(samples: Samples, rows: Tensor, balance: float) -> Tensor:

@@ -78,8 +78,7 @@ class Settings:
     loss: str = "balanced"
     # More than a run's: the network cannot look for each photograph's own compromise.
     content_weight: float = 20.0
-    # And more than where neighbours stand beside Gram matrices.
-    style_weight: float = 120.0
+    style_weight: float = schema.GRAM_ALONE
     tv_weight: float | None = None
     tones: float = field(default_factory=lambda: schema.LossSettings().tones)
     previews: str | None = None

@@ -56,8 +56,6 @@ _COARSE = 0.3
 #: Weight of the mean squared difference of pixels, where a picture should come back as it is.
 _RECONSTRUCTION = 20.0
 _TERMS = ("loss", "content", "style", "variation")
-#: Weight of Gram matrices, which nothing else that is trained for stands beside.
-_STYLE_WEIGHT = 120.0
 #: The largest norm of a step's gradient.
 _STEEPEST = 1.0
 #: Side of a preview's pictures in pixels.
@@ -341,7 +339,7 @@ def losses(
     """
     defaults = schema.Settings(precision=precision)
     defaults.loss.style = schema.StyleLoss.gram
-    defaults.loss.style_weight = _STYLE_WEIGHT
+    defaults.loss.style_weight = schema.GRAM_ALONE
     return build.engine(defaults, encoders.load("compact", None, device)), defaults.loss.tones
 
 

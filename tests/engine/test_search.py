@@ -170,8 +170,7 @@ def test_where_there_is_detail_the_photograph_is_looked_up() -> None:
     compared, content = compare(encoder, WHOLE, 1, 0.0, 1.0)
     whole = torch.ones_like(content[:, :1])
     find_neighbours(compared, content, detail=0 * whole)
-    photograph = choices(compared)
-    photograph = [one.clone() for one in photograph]
+    photograph = [one.clone() for one in choices(compared)]
     find_neighbours(compared, content.flip(2), detail=whole)
     for one, wanted in zip(choices(compared), photograph, strict=True):
         assert torch.equal(one, wanted)
@@ -210,12 +209,7 @@ def test_a_search_never_raises_the_loss(style: str) -> None:
     layers = ["relu1_1", "relu2_1"]
     compared = comparison(vgg(), layers, content, [guides], mask, style=style)
     evaluate = whole_evaluation(compared, content)
-    places = [
-        candidates.chosen.data_ptr()
-        for target in compared.targets[0]
-        for found in target.candidates.values()
-        for candidates in found
-    ]
+    places = [one.data_ptr() for one in choices(compared)]
     # Two styles of one region and one of another, at the second layer on two levels.
     assert len(places) == 6
     before = evaluate(content)[0][0, 2].item()
@@ -223,12 +217,7 @@ def test_a_search_never_raises_the_loss(style: str) -> None:
     after = evaluate(content)[0][0, 2].item()
     assert after < 0.95 * before
     # In place, so that a recorded step sees it.
-    assert places == [
-        candidates.chosen.data_ptr()
-        for target in compared.targets[0]
-        for found in target.candidates.values()
-        for candidates in found
-    ]
+    assert places == [one.data_ptr() for one in choices(compared)]
 
 
 def test_neighbours_are_of_the_regions_style_alone() -> None:
