@@ -243,28 +243,40 @@ def content_with_noise(content: Tensor, deviation: float, seed: int) -> Tensor:
     return (content + deviation * noise).clamp(0, 1)
 
 
-def describe(
-    content: Tensor, painted: Painted, regions: Sequence[Region], engine: Engine, margin: int = 0
-) -> dict[str, dict[str, Any]]:
-    """Each region's styles, its distance to them before and after, and the seconds it took.
+def describe(painted: Painted, regions: Sequence[Region]) -> dict[str, dict[str, Any]]:
+    """Each region's styles, and the seconds it took."""
+    return {
+        region.name: {
+            "style": region.images[0] if len(region.images) == 1 else [*region.images],
+            "seconds": round(painted.seconds[region.name], 2),
+        }
+        for region in regions
+    }
+
+
+def distances(
+    content: Tensor, painted: Tensor, regions: Sequence[Region], engine: Engine, margin: int = 0
+) -> dict[str, dict[str, float | None]]:
+    """Each region's distance to its styles before and after, `Engine.style_distance`.
 
     It is seen as it was painted: in its surroundings of ``margin`` pixels, enlarged if it was.
+
+    Args:
+        content, painted: (1, 3, H, W) in [0, 1].
+        regions: that were painted.
+        engine: with whose encoder.
+        margin: in pixels.
     """
     found = {}
     for region in regions:
         crop, alone = enlarged_region(region, margin)
         guide = Guide(region.name, region.styles, alone.mask)
-        pictures = [crop.cut(picture) for picture in (content, painted.picture)]
+        pictures = [crop.cut(picture) for picture in (content, painted)]
         seen = [color.grey(p) if region.luminance else p for p in pictures]
         # A region too small for every layer has none; JSON knows no NaN.
         before, after = (
             None if math.isnan(d) else round(d, 4)
             for d in (engine.style_distance(picture, guide) for picture in seen)
         )
-        found[region.name] = {
-            "style": region.images[0] if len(region.images) == 1 else [*region.images],
-            "style_distance_before": before,
-            "style_distance_after": after,
-            "seconds": round(painted.seconds[region.name], 2),
-        }
+        found[region.name] = {"style_distance_before": before, "style_distance_after": after}
     return found

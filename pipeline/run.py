@@ -19,7 +19,7 @@ from pipeline.mask import mask
 from pipeline.methods import Region
 from pipeline.networks.encoders import LoadedEncoder
 from pipeline.networks.segmenters import LoadedSegmenter
-from pipeline.paint import beginning, describe, paint, painted_instantly, rounds
+from pipeline.paint import beginning, describe, distances, paint, painted_instantly, rounds
 from pipeline.pictures.read import InMemory
 from pipeline.regions import custom
 from pipeline.regions.segment import Segmentation
@@ -277,10 +277,14 @@ def _paint(
             preview,
             settings.loss.chroma_smoothing,
         )
-        with clock.stage("stylize"):
-            described = describe(result.content, painted, regions, engine, settings.method.margin)
+        described, measured = describe(painted, regions), dict[str, dict[str, float | None]]()
+        if settings.distances:
+            with clock.stage("measure"):
+                measured = distances(
+                    result.content, painted.picture, regions, engine, settings.method.margin
+                )
     for entry in result.summary["regions"]:
-        entry |= described.get(entry["name"], {})
+        entry |= described.get(entry["name"], {}) | measured.get(entry["name"], {})
     result.summary["iterations"] = len(painted.losses)
     interrupted = "" if kept is None else kept.conclude()
     if stopped := interrupted or painted.stopped:

@@ -136,7 +136,8 @@ def test_the_first_command_repaints_the_person(tmp_path: Path) -> None:
     assert person["style_distance_after"] < 0.7 * person["style_distance_before"]
     assert summary["networks"]["encoder"]["source"] == "bundled"
     assert len(summary["networks"]["segmenter"]["sha256"]) == 64
-    assert set(summary["seconds"]) == {"read", "segment", "mask", "stylize", "blend", "write"}
+    stages = {"read", "segment", "mask", "stylize", "blend", "measure", "write"}
+    assert set(summary["seconds"]) == stages
     assert summary["overrides"] == ["+styles.person=scream.jpg"]
     with (folder / "losses.csv").open() as file:
         assert len(list(csv.DictReader(file))) == summary["iterations"] == 100
@@ -585,6 +586,18 @@ def test_a_region_too_small_for_every_layer_has_no_distance(tmp_path: Path) -> N
     )["regions"]
     (dot,) = [entry for entry in entries if entry["name"] == "dot"]
     assert dot["style_distance_before"] is None
+
+
+def test_distances_are_measured_or_not(tmp_path: Path) -> None:
+    words = ("+styles.person=scream.jpg", "size=64", "method=instant")
+    command(*words, "hydra.run.dir=with", folder=tmp_path)
+    command(*words, "distances=false", "hydra.run.dir=without", folder=tmp_path)
+    found = [json.loads((tmp_path / n / "summary.json").read_text()) for n in ("with", "without")]
+    people = [next(e for e in s["regions"] if e["name"] == "person") for s in found]
+    assert [("style_distance_after" in person) for person in people] == [True, False]
+    assert [("measure" in summary["seconds"]) for summary in found] == [True, False]
+    pictures = [(tmp_path / name / "result.png").read_bytes() for name in ("with", "without")]
+    assert pictures[0] == pictures[1]
 
 
 def test_a_run_can_be_watched_and_leaves_no_trace_of_it(

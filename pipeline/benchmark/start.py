@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.networks import encoders, segmenters, weights
 
 #: Stages of a run that are not the optimisation.
-BESIDES = ("read", "segment", "mask", "blend", "write")
+BESIDES = ("read", "segment", "mask", "blend", "measure", "write")
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -22,7 +22,7 @@ LARGEST_SIZE = 16384
 #: Segmenters of Hugging Face's hub, which `SegmenterSettings.model` is for.
 OPEN_SEGMENTERS = ("oneformer", "eomt", "open")
 #: Settings that no picture shows.
-_UNSEEN = ("checkpoint", "logger", "preview", "resume", "share", "shares")
+_UNSEEN = ("checkpoint", "distances", "logger", "preview", "resume", "share", "shares")
 
 # Made from lists, as "global" is no name in Python and names are to equal values: Hydra reads an
 # enumeration's names, all else its values.
@@ -237,6 +237,8 @@ class Settings:
     checkpoint: float = field(default=60.0, metadata=within(0, 1e6))
     # Seconds between two pictures of the run on its way; 0: none.
     preview: float = field(default=0.0, metadata=within(0, 1e6))
+    # Whether the summary has each region's distances to its styles.
+    distances: bool = True
     # Of a folder's pictures only every shares-th one is painted, from number share on.
     shares: int = field(default=1, metadata=within(1, 100_000))
     share: int = field(default=1, metadata=within(1, 100_000))

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.networks.convolution import Rectifier
 from pipeline.networks.efficientnet_lite import EIGHTH, QUARTER, SIXTEENTH, EfficientNetLite
 from pipeline.networks.folding import fold_batch_norms
 
@@ -84,7 +85,7 @@ def _convolution(
             bias=False,
         ),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        Rectifier(),
     )
 
 
@@ -94,7 +95,7 @@ class _AtrousPyramid(nn.Module):
         self.branches = nn.ModuleList([_convolution(inputs, outputs, kernel=1)])
         self.branches += [_convolution(inputs, outputs, dilation=rate) for rate in rates]
         # Without batch norm: its statistics over one value a picture would be noise.
-        self.whole = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))
+        self.whole = nn.Sequential(nn.Conv2d(inputs, outputs, 1), Rectifier())
         self.project = _convolution((2 + len(rates)) * outputs, outputs, kernel=1)
 
     def forward(self, hidden: Tensor) -> Tensor:

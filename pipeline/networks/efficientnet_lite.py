@@ -5,6 +5,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from pipeline.networks.convolution import Rectifier
+
 
 @dataclass(frozen=True)
 class _Stage:
@@ -99,7 +101,7 @@ def _convolution(
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False),
         _norm(outputs),
-        nn.ReLU6(inplace=True),
+        Rectifier(ceiling=6),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -182,15 +183,15 @@ def guided_lines(guide: Tensor, masks: Tensor, radius: int, eps: float) -> Lines
     mean = _box(guide, radius)  # (1, 3, H, W)
     mask_mean = _box(masks, radius)  # (1, K, H, W)
     outer = guide[:, :, None] * guide[:, None]  # (1, 3, 3, H, W)
-    covariance = _box(outer.flatten(1, 2), radius).view(1, 3, 3, *guide.shape[2:])
-    covariance = covariance - mean[:, :, None] * mean[:, None]
-    covariance = covariance + eps * torch.eye(3).to(covariance)[None, :, :, None, None]
-    inverse = inverse_of_symmetric(covariance.permute(0, 3, 4, 1, 2))  # (1, H, W, 3, 3)
+    covariance = _box(outer.flatten(1, 2), radius).view(outer.shape)
+    covariance -= mean[:, :, None] * mean[:, None]
+    covariance.diagonal(dim1=1, dim2=2).add_(eps)
+    inverse = inverse_of_symmetric(covariance.movedim((1, 2), (3, 4))).movedim((3, 4), (1, 2))
     slopes, offsets = [], []
     for k in range(masks.shape[1]):
         mask = masks[:, k : k + 1]
         joint = _box(guide * mask, radius) - mean * mask_mean[:, k : k + 1]  # (1, 3, H, W)
-        slope = torch.einsum("bhwij,bjhw->bihw", inverse, joint)
+        slope = (inverse * joint[:, None]).sum(2)
         offset = mask_mean[:, k : k + 1] - (slope * mean).sum(1, keepdim=True)
         slopes.append(_box(slope, radius))
         offsets.append(_box(offset, radius))
@@ -202,7 +203,7 @@ def inverse_of_symmetric(matrices: Tensor) -> Tensor:
 
     In doubles the adjugate over the determinant: a few passes over all of them, where a library
     takes them one by one and asks the device whether all have an inverse. A small determinant costs
-    too many digits for floats.
+    too many digits for floats. In memory each of the nine entries then lies by itself.
     """
     if matrices.dtype != torch.float64:
         inverse: Tensor = torch.linalg.inv(matrices)
@@ -212,7 +213,8 @@ def inverse_of_symmetric(matrices: Tensor) -> Tensor:
     middle, beside, last = a * f - c * c, b * c - a * e, a * d - b * b
     adjugate = [first, second, third, second, middle, beside, third, beside, last]
     determinant = a * first + b * second + c * third
-    return torch.stack(adjugate, dim=-1).div_(determinant[..., None]).view(matrices.shape)
+    entries = torch.stack(adjugate).div_(determinant)
+    return entries.view(3, 3, *determinant.shape).movedim((0, 1), (-2, -1))
 
 
 def _box(values: Tensor, radius: int) -> Tensor:
@@ -235,8 +237,15 @@ def _box(values: Tensor, radius: int) -> Tensor:
         borderType=cv2.BORDER_CONSTANT,
     )
     planes = values[0].numpy()
-    share = 1 / sums(np.ones_like(planes[0]))
+    down, across = (_inside(side, radius) for side in planes.shape[1:])
+    share = (1 / (down[:, None] * across)).astype(planes.dtype)
     means = np.empty_like(planes)
     for plane, mean in zip(planes, means, strict=True):
         np.multiply(sums(plane), share, out=mean)
     return torch.from_numpy(means)[None]
+
+
+def _inside(side: int, radius: int) -> npt.NDArray[np.float64]:
+    """(side,), how many of the pixels within a radius of each lie on the side."""
+    places = np.arange(side)
+    return np.minimum(places + radius, side - 1) - np.maximum(places - radius, 0) + 1.0

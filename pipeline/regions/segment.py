@@ -27,6 +27,7 @@ from pipeline.regions.refine import (
     without_islands,
     without_rings,
 )
+from pipeline.runtime import memory
 
 #: Long side in pixels at which larger pictures are segmented; `Segmentation.strips` brings what
 #: was found to their own size.
@@ -157,6 +158,7 @@ class Segmentation:
 
 
 @torch.no_grad()
+@memory.keeping_freed()
 def segment(
     picture: Tensor,
     segmenter: nn.Module,
@@ -279,11 +281,12 @@ def _averaged(
     picture: Tensor, sizes: Sequence[int], segmenter: nn.Module, classes: Classes, mirror: bool
 ) -> Tensor:
     # Probabilities, not labels, are brought up: labels would give steps for edges.
-    seen = [
-        count * _probabilities(segmenter, classes, _at_size(picture, size), picture, mirror)
-        for size, count in Counter(sizes).items()
-    ]
-    return torch.stack(seen).sum(0) / len(sizes)
+    total: Tensor | None = None
+    for size, count in Counter(sizes).items():
+        seen = _probabilities(segmenter, classes, _at_size(picture, size), picture, mirror)
+        total = seen.mul_(count) if total is None else total.add_(seen, alpha=count)
+    assert total is not None
+    return total.div_(len(sizes))
 
 
 def _names(classes: Classes) -> list[str]:
@@ -344,7 +347,7 @@ def _probabilities(
         low = (both[:1] + both[1:].flip(3)) / 2
     else:
         low = by_head(segmenter(seen))
-    return F.interpolate(low, picture.shape[2:], mode="bilinear").clamp(0, 1)
+    return F.interpolate(low, picture.shape[2:], mode="bilinear").clamp_(0, 1)
 
 
 def _unite_lookalikes(probabilities: Tensor, names: Sequence[str]) -> Tensor:

@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipeline.networks.convolution import convolve_rectified, pad_channels_last
+from pipeline.networks.convolution import (
+    Rectifier,
+    convolve_rectified,
+    pad_channels_last,
+    rectify,
+)
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
@@ -36,6 +41,27 @@ def test_keeps_nothing_but_the_result() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = convolve_rectified(features, convolution)
     assert kept == [result.numel()]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_rectifies_in_place(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = 8 * torch.randn(2, 3, 5, 7, generator=generator)
+    values[0, 0, 0, :4] = torch.tensor([0.0, -0.0, 6.0, torch.inf])
+    values = values.to(dtype, memory_format=layout)
+    for ceiling, expected in ((None, F.relu(values)), (6.0, F.relu6(values))):
+        found = values.clone()
+        assert rectify(found, ceiling) is found
+        assert torch.equal(found, expected)
+        again = values.clone().requires_grad_()
+        rectifier = Rectifier(ceiling)
+        (gradient,) = torch.autograd.grad(rectifier(again * 1).sum(), again)
+        inside = (values > 0) & (values < (ceiling or torch.inf))
+        assert torch.equal(gradient[inside], torch.ones_like(gradient[inside]))
+        assert not gradient[values < 0].any()
+        with torch.no_grad():
+            assert torch.equal(rectifier(values.clone()), expected)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
