@@ -210,8 +210,7 @@ def segment(
     # Objects come first, in their order.
     every = _names(classes)
     looks = [_partition(look, classes) for look in looks]
-    counts = [torch.bincount(most_probable(look).flatten(), minlength=len(every)) for look in looks]
-    shares = torch.stack(counts).amax(0) / looks[0][0, 0].numel()
+    shares = torch.stack([_shares(look) for look in looks]).amax(0)
     found = [number for number, share in enumerate(shares) if number == 0 or share >= min_share]
     names = [every[number] for number in found]
     outlined = [_outlined(picture, look[:, found], names, min_part, refinement) for look in looks]
@@ -226,12 +225,22 @@ def segment(
     kept = without_rings(kept, behind, _WIDEST_RING * max(picture.shape[2:]))
     if refinement is not None:
         kept = without_islands(kept, behind)
+    # A class can lose all but specks to one that looks like it.
+    least = min(min_share, min_part)
+    left = [k for k, share in enumerate(_shares(kept)) if k == 0 or share >= least]
+    names, kept = [names[k] for k in left], _normalise(kept[:, left])
     lines = None
     if refinement is not None and picture is not whole:
         found_lines = guided_lines(picture, kept, _ENLARGING_RADIUS, refinement.eps)
         lines = Lines(found_lines.slope.float(), found_lines.offset.float())
     probabilities = {name: kept[:, k : k + 1] for k, name in enumerate(names)}
     return Segmentation(probabilities, lines, _unions(classes, names))
+
+
+def _shares(probabilities: Tensor) -> Tensor:
+    """(K,), the share of the pixels whose most probable class each is, of (1, K, H, W)."""
+    labels = most_probable(probabilities).flatten()
+    return torch.bincount(labels, minlength=probabilities.shape[1]) / len(labels)
 
 
 def _outlined(

@@ -49,6 +49,18 @@ def test_finds_the_regions_at_full_size(picture: Tensor, refinement: Refinement 
     assert found.shares["cat"] == pytest.approx(30 * 40 / (61 * 83), rel=0.15)
 
 
+def test_a_class_that_has_lost_all_to_a_look_alike_is_not_there(picture: Tensor) -> None:
+    picture = picture.clone()
+    # A cat's forehead that looks like a dog's.
+    picture[:, 0, 12:18, 20:30] = 0
+    picture[:, 1, 12:18, 20:30] = 1
+    for refinement in (None, Refinement(4, 1e-4)):
+        found = segment(picture, ByColour(), [83], refinement=refinement)
+        assert [*found.probabilities] == ["background", "cat"]
+        total = torch.cat([*found.probabilities.values()], dim=1).sum(1)
+        torch.testing.assert_close(total, torch.ones_like(total))
+
+
 def test_refinement_brings_the_edge_to_the_picture(picture: Tensor) -> None:
     wanted = torch.zeros(61, 83, dtype=torch.bool)
     wanted[10:40, 10:50] = True
