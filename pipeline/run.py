@@ -277,14 +277,15 @@ def _paint(
             preview,
             settings.loss.chroma_smoothing,
         )
-        described, measured = describe(painted, regions), dict[str, dict[str, float | None]]()
+        described = describe(painted, regions)
         if settings.distances:
             with clock.stage("measure"):
-                measured = distances(
-                    result.content, painted.picture, regions, engine, settings.method.margin
-                )
+                margin = settings.method.margin
+                found = distances(result.content, painted.picture, regions, engine, margin)
+            for name, own in found.items():
+                described[name] |= own
     for entry in result.summary["regions"]:
-        entry |= described.get(entry["name"], {}) | measured.get(entry["name"], {})
+        entry |= described.get(entry["name"], {})
     result.summary["iterations"] = len(painted.losses)
     interrupted = "" if kept is None else kept.conclude()
     if stopped := interrupted or painted.stopped:

@@ -30,10 +30,11 @@ def convolve_rectified(features: Tensor, convolution: nn.Conv2d) -> Tensor:
 
 
 def rectify(values: Tensor, ceiling: float | None = None) -> Tensor:
-    """ReLU in place, without a gradient; with a ceiling of 6 it is ReLU6.
+    """ReLU in place; with a ceiling of 6 it is ReLU6.
 
-    On a CPU numbers in bfloat16 are bounded as the whole numbers of the same bits, which are in the
-    same order from 0 on, and below 0 for those below: a quarter of the time. A NaN may become 0.
+    Where no gradient is wanted, on a CPU, numbers in bfloat16 are bounded as the whole numbers of
+    the same bits, which are in the same order from 0 on, and below 0 for those below: a quarter of
+    the time. A NaN may become 0.
 
     Args:
         values: changed.
@@ -42,7 +43,7 @@ def rectify(values: Tensor, ceiling: float | None = None) -> Tensor:
     Returns:
         ``values``.
     """
-    if values.dtype != torch.bfloat16 or values.device.type != "cpu":
+    if values.requires_grad or values.dtype != torch.bfloat16 or values.device.type != "cpu":
         return values.clamp_(0, ceiling)
     highest = None
     if ceiling is not None:
@@ -52,7 +53,7 @@ def rectify(values: Tensor, ceiling: float | None = None) -> Tensor:
 
 
 class Rectifier(nn.Module):
-    """ReLU in place; with a ceiling of 6 it is ReLU6. Without gradients it is `rectify`."""
+    """`rectify` as a module."""
 
     def __init__(self, ceiling: float | None = None) -> None:
         super().__init__()
@@ -60,8 +61,6 @@ class Rectifier(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """The values, changed."""
-        if torch.is_grad_enabled():
-            return values.clamp_(0, self._ceiling)
         return rectify(values, self._ceiling)
 
 

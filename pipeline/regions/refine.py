@@ -1,6 +1,5 @@
 """Refine: masks follow the edges of the picture, and what stands before what."""
 
-import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -229,19 +228,15 @@ def _box(values: Tensor, radius: int) -> Tensor:
         rows = F.avg_pool2d(values, (size, 1), 1, (radius, 0), count_include_pad=False)
         return F.avg_pool2d(rows, (1, size), 1, (0, radius), count_include_pad=False)
     # OpenCV's sums run along the picture, so that the radius costs nothing.
-    sums = functools.partial(
-        cv2.boxFilter,
-        ddepth=-1,
-        ksize=(size, size),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
-    )
     planes = values[0].numpy()
     down, across = (_inside(side, radius) for side in planes.shape[1:])
     share = (1 / (down[:, None] * across)).astype(planes.dtype)
     means = np.empty_like(planes)
     for plane, mean in zip(planes, means, strict=True):
-        np.multiply(sums(plane), share, out=mean)
+        total = cv2.boxFilter(
+            plane, -1, (size, size), normalize=False, borderType=cv2.BORDER_CONSTANT
+        )
+        np.multiply(total, share, out=mean)
     return torch.from_numpy(means)[None]
 
 

@@ -150,11 +150,9 @@ class Segmentation:
     @property
     def shares(self) -> dict[str, float]:
         """Each class's share of the picture by `labels`, largest first."""
-        labels = self.labels
-        found = {
-            name: float((labels == number).float().mean()) for name, number in self.numbers.items()
-        }
-        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+        found = _shares(torch.cat([*self.probabilities.values()], dim=1)).tolist()
+        named = zip(self.probabilities, found, strict=True)
+        return dict(sorted(named, key=lambda entry: -entry[1]))
 
 
 @torch.no_grad()

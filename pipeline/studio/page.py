@@ -464,9 +464,10 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
         strip: bool = False,
         progress: str = "minimal",
         js: str | None = None,
-        typed: bool = False,
     ) -> Any:
         """Let an event change its page's session; all that shows it is shown anew.
+
+        But for inputs that say what the session has: by now they may show the next value.
 
         Args:
             trigger: of the event.
@@ -475,18 +476,17 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
             strip: whether the strip's pictures change.
             progress: how much is seen of it.
             js: what the browser makes of the inputs.
-            typed: whether the inputs stay as they are, if the layers have what they say: by now
-                they may show the next value.
         """
-        own = [outputs.index(component) for component in inputs or [] if typed]
+        shown = [(outputs.index(c), k) for k, c in enumerate(inputs or []) if c in outputs]
 
         def react(request: gr.Request, *given: Any) -> Iterator[list[Any]]:
             with _in_words():
                 session = sessions.of(_connection(request))
                 said = change(session, *given) or ""
                 for values in _view(session, said, strip):
-                    if any(name in session.edit.layers for name in session.selected):
-                        values = [gr.skip() if k in own else v for k, v in enumerate(values)]
+                    for place, number in shown:
+                        if getattr(values[place], "value", values[place]) == given[number]:
+                            values[place] = gr.skip()
                     yield values
                 session.follow_outlines()
 
@@ -517,9 +517,9 @@ def _connect(page: gr.Blocks, sessions: Sessions, parts: dict[str, Any]) -> None
     on(parts["regions"].input, Session.select, [parts["regions"]], True)
     on(parts["strip"].select, _take)
     on(parts["own"].upload, _add_style, [parts["own"]], True)
-    on(strength.release, _change_strength, [strength], True, typed=True)
-    on(scale.release, _change_scale, [scale], True, typed=True)
-    on(color.input, _change_color, [color], True, typed=True)
+    on(strength.release, _change_strength, [strength], True)
+    on(scale.release, _change_scale, [scale], True)
+    on(color.input, _change_color, [color], True)
     on(parts["layers"].input, _show, [parts["layers"]])
     on(parts["remove"].click, Session.remove, strip=True)
     parts["picks"].input(
